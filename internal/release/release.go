@@ -1,0 +1,131 @@
+// Package release holds the words for what is brought to an environment: a
+// release, its states, and the history that releases form. It knows nothing
+// of where a history is kept or how a release is applied.
+package release
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/fibership/fibership/internal/analysis"
+)
+
+// Format is the version of Record's encoding. A reader takes its own format
+// and all older ones.
+const Format = 1
+
+// Status is the state of a release. Only the first four are ever recorded;
+// the others tell how a run ended that made no release.
+type Status string
+
+// The states. Underway is the only one that a record leaves again.
+const (
+	Underway   Status = "underway"    // a runner works on it, or died doing so
+	Succeeded  Status = "succeeded"   // serves, and passed every check
+	Failed     Status = "failed"      // failed and was left as it is
+	RolledBack Status = "rolled-back" // failed and was undone
+	Unchanged  Status = "unchanged"   // nothing had to be done
+	Planned    Status = "planned"     // a dry run
+	Refused    Status = "refused"     // refused before anything was changed
+)
+
+// Recorded says whether a record may hold the status.
+func (s Status) Recorded() bool {
+	switch s {
+	case Underway, Succeeded, Failed, RolledBack:
+		return true
+	case Unchanged, Planned, Refused:
+	}
+	return false
+}
+
+// CanBecome says whether a record may go from s to next. A release that has
+// ended stays as it ended.
+func (s Status) CanBecome(next Status) bool {
+	return s == Underway && next.Recorded()
+}
+
+// Record is one release without its objects and without any secret: what
+// histories, outputs and later runs read. Times are UTC.
+type Record struct {
+	Format      int    `json:"format"`
+	Service     string `json:"service"`
+	Environment string `json:"environment"`
+	Namespace   string `json:"namespace"`
+	Revision    int    `json:"revision"` // 1, 2, 3 … within service and environment
+
+	Action   string `json:"action"` // deploy-staging, promote or rollback
+	Strategy string `json:"strategy,omitempty"`
+	Status   Status `json:"status"`
+	Step     string `json:"step"`              // the last step begun: recorded before it is taken
+	Reason   string `json:"reason,omitempty"`  // why a person wanted it
+	Failure  string `json:"failure,omitempty"` // why it failed, in a sentence
+
+	Image    string    `json:"image"` // repository@sha256:…
+	Commit   string    `json:"commit,omitempty"`
+	Ref      string    `json:"ref,omitempty"`
+	Actor    string    `json:"actor,omitempty"`
+	Run      string    `json:"run,omitempty"`      // link to the run
+	Base     int       `json:"base,omitempty"`     // the release that was live before and is returned to, 0: none
+	Restored int       `json:"restored,omitempty"` // the release whose objects this one brings back, 0: none
+	Barrier  bool      `json:"barrier,omitempty"`  // no rollback goes behind this one
+	Weight   int       `json:"weight"`             // share of traffic reached, in percent
+	Started  time.Time `json:"started"`
+	Ended    time.Time `json:"ended,omitzero"`
+
+	Checks  []analysis.Result `json:"checks,omitempty"`
+	Objects []Object          `json:"objects,omitempty"` // in the order in which they are applied
+}
+
+// ID names a release for people: "orders 7".
+func (r Record) ID() string { return fmt.Sprintf("%s %d", r.Service, r.Revision) }
+
+// Object identifies one object of a release and what was last seen of it.
+type Object struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Namespace  string `json:"namespace,omitempty"`
+	Name       string `json:"name"`
+	Hash       string `json:"hash"`           // of the object as applied
+	UID        string `json:"uid,omitempty"`  // of the live object after it was applied
+	Seen       string `json:"seen,omitempty"` // its generation, or its resourceVersion where it has none
+}
+
+// String reads "Deployment orders" or "ConfigMap staging/orders".
+func (o Object) String() string { return o.Kind + " " + o.Name }
+
+// Key tells objects apart; two with one key are the same object.
+func (o Object) Key() string {
+	gk := o.GroupKind()
+	return gk.Group + "/" + gk.Kind + "/" + o.Namespace + "/" + o.Name
+}
+
+// GroupKind is the object's kind without its version.
+func (o Object) GroupKind() schema.GroupKind {
+	return schema.FromAPIVersionAndKind(o.APIVersion, o.Kind).GroupKind()
+}
+
+// Describe identifies u. The hash is taken over u's canonical JSON, so that
+// equal manifests have equal hashes.
+func Describe(u *unstructured.Unstructured) Object {
+	return Object{
+		APIVersion: u.GetAPIVersion(), Kind: u.GetKind(),
+		Namespace: u.GetNamespace(), Name: u.GetName(),
+		Hash: hash(u),
+	}
+}
+
+func hash(u *unstructured.Unstructured) string {
+	raw, err := json.Marshal(u.Object) // maps are written in the order of their keys
+	if err != nil {
+		panic(fmt.Sprintf("an object that was decoded cannot be encoded: %v", err))
+	}
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:])
+}
