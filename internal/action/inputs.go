@@ -77,6 +77,15 @@ func wrongInputs(err error) []*InputError {
 	return found
 }
 
+// joined is all mistakes as one error.
+func joined(mistakes []*InputError) error {
+	all := make([]error, len(mistakes))
+	for i, m := range mistakes {
+		all[i] = m
+	}
+	return errors.Join(all...)
+}
+
 // given is what environment and flags held, before it is parsed.
 type given struct {
 	raw            map[string]string // by the input's name
