@@ -121,6 +121,11 @@ func (s *Spec) given(getenv func(string) string, args []string) (given, []*Input
 			return g, nil
 		case err != nil:
 			mistakes = append(mistakes, &InputError{Err: fmt.Errorf("%w; --help lists every input", err)})
+			// What follows an unknown flag is its value, and may be a secret
+			// whose flag was misspelt: it is not shown.
+			if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+				args = args[1:]
+			}
 		case len(args) == 0:
 			return g, mistakes
 		default:
@@ -141,9 +146,11 @@ func (s *Spec) store(g given) []*InputError {
 			continue
 		}
 		if raw == "" {
-			raw = input.Default
-		}
-		if raw == "" {
+			if input.Default != "" {
+				if err := input.set(input.Default); err != nil {
+					panic(fmt.Sprintf("default of input %q: %v", input.Name, err))
+				}
+			}
 			continue
 		}
 		if err := input.set(raw); err != nil {

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -107,7 +108,9 @@ func parts(value string) []string {
 	return secrets
 }
 
-func documentLeaves(value string) ([]string, bool) {
+// documentLeaves are the secret values of a YAML or JSON document; ok is false
+// where the value is none, or where nothing in it looks like one.
+func documentLeaves(value string) (leaves []string, ok bool) {
 	if len(value) > maxDocument || !strings.ContainsAny(value, "\n{[") {
 		return nil, false
 	}
@@ -115,12 +118,10 @@ func documentLeaves(value string) ([]string, bool) {
 	if err := yaml.Unmarshal([]byte(value), &document); err != nil {
 		return nil, false
 	}
-	switch document.(type) {
-	case map[string]any, []any:
-	default:
+	top, isMap := document.(map[string]any)
+	if _, isList := document.([]any); !isMap && !isList {
 		return nil, false
 	}
-	var leaves []string
 	var visit func(key string, node any)
 	visit = func(key string, node any) {
 		switch n := node.(type) {
@@ -134,11 +135,16 @@ func documentLeaves(value string) ([]string, bool) {
 			}
 		case string:
 			leaves = append(leaves, leafParts(key, n)...)
+		case float64:
+			leaves = append(leaves, leafParts(key, strconv.FormatFloat(n, 'f', -1, 64))...)
 		}
 	}
 	visit("", document)
+	if !strings.Contains(value, "\n") {
+		leaves = append(leaves, value)
+	}
 	slices.Sort(leaves)
-	return leaves, len(leaves) > 0
+	return leaves, len(leaves) > 0 || top["kind"] == "Config"
 }
 
 func leafParts(key, leaf string) []string {

@@ -63,9 +63,29 @@ func Main(s *Spec, run func(ctx context.Context, r *Run) error) {
 		cancel(ErrCancelled)
 		// A second signal changes nothing: the runner always sends one.
 		time.Sleep(Grace)
+		tooLate()
 		os.Exit(exitCancelled)
 	}()
 	os.Exit(Exec(ctx, s, run, os.Environ(), os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// tooLate tells that the run did not return in its grace. It does not wait for
+// a reader: the pipe may be full, and what holds the console may never let go.
+func tooLate() {
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		const message = "cancelled, but what was begun did not stop in time; the next run finishes or undoes it"
+		if os.Getenv("GITHUB_ACTIONS") == "true" {
+			_, _ = fmt.Fprintln(os.Stdout, "\n::error title=Cancelled::"+message)
+			return
+		}
+		_, _ = fmt.Fprintln(os.Stderr, "error: "+message)
+	}()
+	select {
+	case <-told:
+	case <-time.After(100 * time.Millisecond):
+	}
 }
 
 // Exec is Main without the process: environ and args (without the program's
@@ -93,6 +113,7 @@ func Exec(ctx context.Context, s *Spec, run func(context.Context, *Run) error, e
 	for _, input := range s.Inputs {
 		if input.Secret {
 			c.mask(given.raw[input.Name])
+			c.mask(getenv(variable(input.Name))) // also where a flag won
 		}
 	}
 	r := &Run{
@@ -109,7 +130,11 @@ func Exec(ctx context.Context, s *Spec, run func(context.Context, *Run) error, e
 	if mistakes = append(mistakes, s.store(given)...); len(mistakes) > 0 {
 		err = joined(mistakes)
 	} else {
+		stop := context.AfterFunc(ctx, func() {
+			c.Linef("%v: no new change is begun; what must be undone is undone", context.Cause(ctx))
+		})
 		err = safely(ctx, r, run)
+		stop()
 	}
 	c.lastWords()
 	defer c.unshown()
