@@ -1,0 +1,162 @@
+package image
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+)
+
+// Inclusion is a file or folder of the repository that goes into the image.
+type Inclusion struct {
+	Source string // slash-separated, from the folder that it is resolved in
+	Target string // absolute; a folder's content goes there, a file becomes it
+}
+
+// ParseInclusion reads source:target.
+func ParseInclusion(text string) (Inclusion, error) {
+	source, target, ok := strings.Cut(text, ":")
+	source, target = strings.TrimSpace(source), strings.TrimSpace(target)
+	if !ok || source == "" || !path.IsAbs(target) || path.Clean(target) == "/" {
+		return Inclusion{}, errors.New("a source in the repository and an absolute target in the image, as source:target")
+	}
+	if path.IsAbs(source) {
+		return Inclusion{}, errors.New("a source relative to working-directory")
+	}
+	into := strings.HasSuffix(target, "/")
+	target = path.Clean(target)
+	if into {
+		target += "/"
+	}
+	return Inclusion{Source: path.Clean(filepath.ToSlash(source)), Target: target}, nil
+}
+
+// Secret says whether a file of this name is one that tools leave in a
+// checkout and that must never be shipped.
+func Secret(name string) bool {
+	base := path.Base(name)
+	switch base {
+	case ".git", ".kube", ".docker", ".netrc", "_netrc", ".git-credentials", "kubeconfig", ".kubeconfig":
+		return true
+	}
+	return strings.HasSuffix(base, ".kubeconfig") ||
+		strings.HasPrefix(base, "kubeconfig.") || strings.HasPrefix(base, "kubeconfig-") ||
+		// Source: google-github-actions/auth writes its credentials there.
+		strings.HasPrefix(base, "gha-creds-") && strings.HasSuffix(base, ".json")
+}
+
+// Gather lists what an inclusion puts into the image. Its source is resolved
+// in dir, a folder below workspace, and must not lead out of workspace, by no
+// link either. Secrets are left out and told to skipped.
+func Gather(workspace, dir string, in Inclusion, skipped func(path string)) ([]Entry, error) {
+	source, err := filepath.Rel(workspace, filepath.Join(dir, filepath.FromSlash(in.Source)))
+	if err != nil || !filepath.IsLocal(source) {
+		return nil, fmt.Errorf("include %s: it lies outside of the repository", in.Source)
+	}
+	root, err := os.OpenRoot(workspace) // from here on the system refuses what leads out
+	if err != nil {
+		return nil, fmt.Errorf("include %s: %w", in.Source, err)
+	}
+	defer root.Close()
+	source = filepath.ToSlash(source)
+	info, err := root.Stat(source)
+	if err != nil {
+		return nil, fmt.Errorf("include %s: %w", in.Source, err)
+	}
+	if Secret(source) || strings.HasPrefix(source, ".git/") {
+		return nil, fmt.Errorf("include %s: it holds secrets and is never shipped", in.Source)
+	}
+	if !info.IsDir() {
+		target := in.Target
+		if strings.HasSuffix(target, "/") {
+			target += path.Base(source)
+		}
+		entry, err := fileEntry(workspace, source, target, info)
+		if err != nil {
+			return nil, fmt.Errorf("include %s: %w", in.Source, err)
+		}
+		return []Entry{entry}, nil
+	}
+	var entries []Entry
+	err = fs.WalkDir(root.FS(), source, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if name != source && Secret(name) {
+			skipped(name)
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		entry, err := treeEntry(root, workspace, source, name, in.Target, d)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		entries = append(entries, entry)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("include %s: %w", in.Source, err)
+	}
+	return entries, nil
+}
+
+// treeEntry makes the entry of one name below an included folder.
+func treeEntry(root *os.Root, workspace, source, name, target string, d fs.DirEntry) (Entry, error) {
+	below := name
+	if source != "." {
+		below = strings.TrimPrefix(name, source)
+	}
+	target = path.Join(target, below)
+	switch {
+	case d.IsDir():
+		return Entry{Path: target, Mode: fs.ModeDir | 0o755}, nil
+	case d.Type()&fs.ModeSymlink != 0:
+		link, err := root.Readlink(name)
+		if err != nil {
+			return Entry{}, err
+		}
+		to := path.Join(path.Dir(name), filepath.ToSlash(link))
+		if path.IsAbs(link) || (source != "." && to != source && !strings.HasPrefix(to, source+"/")) || !filepath.IsLocal(to) {
+			return Entry{}, fmt.Errorf("the link to %s leads out of the included folder", link)
+		}
+		return Entry{Path: target, Mode: fs.ModeSymlink | 0o777, Link: filepath.ToSlash(link)}, nil
+	case !d.Type().IsRegular():
+		return Entry{}, errors.New("neither file, folder nor link")
+	}
+	info, err := root.Lstat(name)
+	if err != nil {
+		return Entry{}, err
+	}
+	return fileEntry(workspace, name, target, info)
+}
+
+// fileEntry keeps of the mode what git keeps: whether it can be executed.
+func fileEntry(workspace, name, target string, info fs.FileInfo) (Entry, error) {
+	if !info.Mode().IsRegular() {
+		return Entry{}, errors.New("not a regular file")
+	}
+	mode := fs.FileMode(0o644)
+	if info.Mode()&0o111 != 0 {
+		mode = 0o755
+	}
+	return Entry{Path: target, Mode: mode, Size: info.Size(), Open: func() (io.ReadCloser, error) {
+		return os.OpenInRoot(workspace, name)
+	}}, nil
+}
+
+// Binary is the entry of the compiled program.
+func Binary(file, target string) (Entry, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return Entry{}, err
+	}
+	return Entry{Path: target, Mode: 0o755, Size: info.Size(), Open: func() (io.ReadCloser, error) {
+		return os.Open(filepath.Clean(file))
+	}}, nil
+}

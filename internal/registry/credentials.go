@@ -1,0 +1,129 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/fibership/fibership/internal/progress"
+)
+
+// GitHub's own registry, which takes the job's token.
+const ghcr = "ghcr.io"
+
+// Credentials are those that a workflow gives, and for which registry.
+type Credentials struct {
+	Registry    string // that Username and Password are for, as in name.Registry
+	Username    string
+	Password    string
+	GitHubActor string // with GitHubToken for ghcr.io
+	GitHubToken string
+}
+
+// keychain finds credentials: what was given, then the job's token, then
+// DOCKER_CONFIG.
+type keychain struct {
+	given Credentials
+	log   progress.Log
+	told  *sync.Map // registries whose source was told
+}
+
+// source is where credentials for registry come from, in words.
+func (k keychain) source(registry string) string {
+	switch {
+	case k.given.Password != "" && k.given.Registry == registry:
+		return "registry-username and registry-password"
+	case k.given.GitHubToken != "" && registry == ghcr:
+		return "the actor and github-token"
+	default:
+		return "DOCKER_CONFIG"
+	}
+}
+
+func (k keychain) resolve(ctx context.Context, repository name.Repository) (authn.Authenticator, error) {
+	registry := repository.RegistryStr()
+	source := k.source(registry)
+	var auth authn.Authenticator
+	switch source {
+	case "registry-username and registry-password":
+		auth = &authn.Basic{Username: k.given.Username, Password: k.given.Password}
+	case "the actor and github-token":
+		auth = &authn.Basic{Username: k.given.GitHubActor, Password: k.given.GitHubToken}
+	default:
+		var err error
+		auth, err = authn.Resolve(ctx, authn.DefaultKeychain, repository)
+		if err != nil {
+			return nil, &CredentialError{Registry: registry, Source: source, Cause: err}
+		}
+		if auth == authn.Anonymous {
+			source = "nowhere: none are given, and DOCKER_CONFIG has none"
+		}
+	}
+	if _, told := k.told.LoadOrStore(registry, true); !told {
+		k.log.Linef("credentials for %s: from %s", registry, source)
+	}
+	return auth, nil
+}
+
+// CredentialError is a registry that does not let us in.
+type CredentialError struct {
+	Registry   string
+	Repository string
+	User       string // empty for nobody
+	Source     string
+	Status     int // HTTP's, 0 where it came to no request
+	Cause      error
+}
+
+func (e *CredentialError) Error() string {
+	switch {
+	case e.Status == 0:
+		return fmt.Sprintf("read credentials for %s from %s: %v", e.Registry, e.Source, e.Cause)
+	case e.User == "":
+		return fmt.Sprintf("registry %s refuses access to %s without credentials (%d %s)", e.Registry, e.Repository, e.Status, http.StatusText(e.Status))
+	case e.Status == http.StatusForbidden:
+		return fmt.Sprintf("registry %s does not allow user %q (from %s) to use %s (403 Forbidden)", e.Registry, e.User, e.Source, e.Repository)
+	default:
+		return fmt.Sprintf("registry %s refuses user %q (from %s): wrong user or password (%d %s)", e.Registry, e.User, e.Source, e.Status, http.StatusText(e.Status))
+	}
+}
+
+func (e *CredentialError) Unwrap() error { return e.Cause }
+
+// Next names the input to set.
+func (e *CredentialError) Next() string {
+	switch {
+	case e.Registry == ghcr && e.Source == "the actor and github-token":
+		return "give the job permissions: packages: write, and the repository access in the package's settings; or set the inputs registry-username and registry-password"
+	case e.Source == "DOCKER_CONFIG":
+		return "set the inputs registry-username and registry-password; a container action does not see the host's ~/.docker nor its credential helpers"
+	default:
+		return "correct the inputs registry-username and registry-password"
+	}
+}
+
+// explain words a refusal so that it says whom the registry refused and which
+// input to set. Other errors stay as they are.
+func (c *Client) explain(repository name.Repository, err error) error {
+	var status *transport.Error
+	if !errors.As(err, &status) || (status.StatusCode != http.StatusUnauthorized && status.StatusCode != http.StatusForbidden) {
+		return err
+	}
+	e := &CredentialError{
+		Registry: repository.RegistryStr(), Repository: repository.RepositoryStr(),
+		Source: c.keys.source(repository.RegistryStr()), Status: status.StatusCode, Cause: err,
+	}
+	// Who we were is known without asking again: what was resolved for the session.
+	if auth, resolveErr := c.keys.resolve(context.Background(), repository); resolveErr == nil {
+		if config, configErr := auth.Authorization(); configErr == nil {
+			e.User = config.Username
+		}
+	}
+	return e
+}
