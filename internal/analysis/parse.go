@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -57,6 +58,8 @@ func Parse(line string) (Check, error) {
 		return Check{}, fmt.Errorf("%d bytes long: expected at most %d", len(line), longest)
 	case !utf8.ValidString(line):
 		return Check{}, errors.New("not text: expected UTF-8")
+	case strings.ContainsFunc(line, func(r rune) bool { return r != '\t' && unicode.IsControl(r) }):
+		return Check{}, errors.New("holds control characters: expected one line of text")
 	}
 	c, err := p.check()
 	if err != nil {
@@ -197,87 +200,29 @@ func (p *parser) query() (string, error) {
 // value takes a number and one of the suffixes, then the end of the line.
 func (p *parser) value(suffixes []suffix, want string) (float64, suffix, error) {
 	p.space()
-	before := p.rest
-	n := strings.IndexFunc(p.rest, func(r rune) bool { return !strings.ContainsRune("0123456789.", r) })
-	if n < 0 {
-		n = len(p.rest)
-	}
-	number := p.rest[:n]
-	if signed := len(suffixes) == 1 && suffixes[0] == anyNumber; signed {
-		number = strings.TrimRight(p.rest, " \t")
-	}
-	f, err := strconv.ParseFloat(number, 64)
-	if err != nil || math.IsInf(f, 0) || math.IsNaN(f) || strings.ContainsAny(number, "xX_pP") {
-		return 0, suffix{}, p.fail(want)
-	}
-	p.rest = p.rest[len(number):]
-	p.space()
-	end := strings.TrimRight(p.rest, " \t")
+	text := strings.TrimRight(p.rest, " \t")
 	for _, s := range suffixes {
-		if end != s.text {
+		number, ok := strings.CutSuffix(text, s.text)
+		if !ok {
 			continue
 		}
-		f *= s.scale
-		if s.whole && f != math.Trunc(f) || f > s.most {
-			break
+		number = strings.TrimRight(number, " \t")
+		allowed := "0123456789."
+		if s == anyNumber {
+			allowed += "+-eE"
 		}
+		if strings.Trim(number, allowed) != "" {
+			continue
+		}
+		if s.exponent != 0 { // scaled as decimals, so that String can write back what was read
+			number += "e" + strconv.Itoa(s.exponent)
+		}
+		f, err := strconv.ParseFloat(number, 64)
+		if err != nil || s.whole && f != math.Trunc(f) || f > s.most {
+			continue
+		}
+		p.rest = ""
 		return f, s, nil
 	}
-	p.rest = before
 	return 0, suffix{}, p.fail(want)
-}
-
-// suffix is a unit as written, with what it scales a number to.
-type suffix struct {
-	text        string
-	scale, most float64
-	whole       bool
-}
-
-type unit struct {
-	suffixes     []suffix
-	want         string // the value, for people
-	like         string
-	likeBaseline string // empty: no comparison
-	relative     bool
-}
-
-var (
-	percent   = suffix{text: "%", scale: 0.01, most: 100}
-	anyNumber = suffix{scale: 1, most: math.MaxFloat64}
-
-	latencyUnits = []suffix{
-		{text: "ms", scale: 1e-3, most: 86400},
-		{text: "s", scale: 1, most: 86400},
-		{text: "us", scale: 1e-6, most: 86400},
-		{text: "µs", scale: 1e-6, most: 86400},
-		{text: "m", scale: 60, most: 86400},
-	}
-)
-
-var units = map[Metric]unit{
-	ErrorRate: {
-		suffixes: []suffix{{text: "%", scale: 0.01, most: 1}}, want: "a share from 0% to 100%",
-		like: "error-rate < 1%", likeBaseline: "error-rate worse-than baseline by 1%",
-	},
-	P50: latencyUnit("p50"), P90: latencyUnit("p90"), P95: latencyUnit("p95"), P99: latencyUnit("p99"), Max: latencyUnit("max"),
-	Rate: {
-		suffixes: []suffix{{text: "/s", scale: 1, most: 1e9}}, want: "requests a second like 100/s",
-		like: "rate > 100/s", likeBaseline: "rate worse-than baseline by 10%", relative: true,
-	},
-	Restarts: {
-		suffixes: []suffix{{scale: 1, most: 1e6, whole: true}}, want: "a whole number",
-		like: "restarts < 1", likeBaseline: "restarts worse-than baseline by 2",
-	},
-	Query: {
-		suffixes: []suffix{anyNumber}, want: "a number",
-		like: `query("sum(rate(orders_failed_total{namespace=\"{{namespace}}\"}[{{window}}]))") < 0.5`,
-	},
-}
-
-func latencyUnit(metric string) unit {
-	return unit{
-		suffixes: latencyUnits, want: "a duration like 250ms or 1.5s",
-		like: metric + " < 250ms", likeBaseline: metric + " worse-than baseline by 20%", relative: true,
-	}
 }

@@ -1,25 +1,102 @@
 package analysis
 
-// Series judges checks again and again while measurements grow.
+// Series judges checks again and again while measurements grow, step by step.
+// Not safe for concurrent use.
 type Series struct {
-	rules  Rules
-	checks []Check
+	rules    Rules
+	lines    []*line
+	began    pair // the step
+	compared pair // the newest reading that is part of the comparisons' evidence
 }
 
-// NewSeries begins a series over checks.
-func NewSeries(checks []Check, rules Rules) *Series { return &Series{rules: rules, checks: checks} }
+// pair is the measurement of a version and of its baseline.
+type pair struct{ now, base Measurement }
 
-// Look judges in the middle of a step. Both measurements are cumulative
-// since the series began.
-func (s *Series) Look(now Measurement, baseline *Measurement) []Result { return s.judge(now, baseline) }
+// line is one check with the evidence of this step's intervals that the
+// version is worse than its baseline.
+type line struct {
+	check    Check
+	evidence evidence
+}
 
-// End judges at the end of a step, as written, and begins the next one.
-func (s *Series) End(now Measurement, baseline *Measurement) []Result { return s.judge(now, baseline) }
+// apiece is the number of requests of each version that make an interval.
+// Finer ones would waste evidence: an interval with requests of one version
+// only compares nothing. How many there were says nothing of how they went,
+// so the choice does not harm the bound.
+const apiece = 5
 
-func (s *Series) judge(now Measurement, baseline *Measurement) []Result {
-	var results []Result
-	for _, c := range s.checks {
-		results = append(results, s.rules.Judge(c, now, baseline))
+// NewSeries begins a series over checks, and its first step.
+func NewSeries(checks []Check, rules Rules) *Series {
+	s := &Series{rules: rules}
+	for _, c := range checks {
+		s.lines = append(s.lines, &line{check: c})
+	}
+	return s
+}
+
+// Look judges in the middle of a step, as often as one likes. Both
+// measurements are cumulative since the series began; baseline is nil where
+// there is none. What counts is what came since the step began.
+//
+// Fail is final: a limit that is passed only by chance, so far, is
+// Inconclusive. A rate below its limit never fails before the end.
+func (s *Series) Look(now Measurement, baseline *Measurement) []Result {
+	return s.judge(now, baseline, false)
+}
+
+// End judges at the end of a step: limits as written, as [Rules.Judge] does.
+// Then the next step begins.
+func (s *Series) End(now Measurement, baseline *Measurement) []Result {
+	results := s.judge(now, baseline, true)
+	s.began = s.at(now, baseline)
+	s.compared = s.began
+	for _, l := range s.lines {
+		l.evidence = evidence{}
 	}
 	return results
+}
+
+func (s *Series) judge(now Measurement, baseline *Measurement, ended bool) []Result {
+	at := s.at(now, baseline)
+	step, fresh := at.since(s.began), at.since(s.compared)
+	closes := ended || fresh.now.Requests >= apiece && fresh.base.Requests >= apiece
+	if closes {
+		s.compared = at
+	}
+	var results []Result
+	for _, l := range s.lines {
+		if closes && l.check.Baseline {
+			l.evidence.compare(l.check.table(fresh.now, fresh.base))
+		}
+		results = append(results, l.judge(s.rules, step, baseline != nil, ended))
+	}
+	return results
+}
+
+// at is the newest reading of both. A baseline that is not there has not
+// moved since it was.
+func (s *Series) at(now Measurement, baseline *Measurement) pair {
+	if baseline == nil {
+		return pair{now, s.compared.base}
+	}
+	return pair{now, *baseline}
+}
+
+func (p pair) since(earlier pair) pair {
+	return pair{p.now.Sub(earlier.now), p.base.Sub(earlier.base)}
+}
+
+func (l *line) judge(rules Rules, step pair, hasBaseline, ended bool) Result {
+	if l.check.Baseline {
+		base := &step.base
+		if !hasBaseline {
+			base = nil
+		}
+		return rules.compare(l.check, step.now, base, func(table) bool { return l.evidence.sound(rules.alpha()) })
+	}
+	return rules.limit(l.check, step.now, func(bad, all int64, share float64) bool {
+		var against evidence // a limit stays the same, so the intervals' sum says all
+		against.limit(bad, all, share)
+		return against.sound(rules.alpha())
+	}, ended)
 }
