@@ -191,3 +191,6 @@ func (l Layer) Uncompressed() (io.ReadCloser, error) {
 		io.Closer
 	}{zip, file}, nil
 }
+
+// Bytes is the compressed size.
+func (l Layer) Bytes() int64 { return l.size }

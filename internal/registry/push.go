@@ -14,6 +14,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
+// Taggable is a manifest.
+type Taggable = remote.Taggable
+
 // Content is an image or an index.
 type Content interface {
 	remote.Taggable
