@@ -129,6 +129,35 @@ func (h History) Between(older, newer int) []Record {
 	return between
 }
 
+// Surplus is the releases that need not be kept, oldest first. Kept are the
+// newest keep, the live one, the last three that succeeded, those under way
+// and the ones that these return to.
+func (h History) Surplus(keep int) []Record {
+	needed := map[int]bool{}
+	if live, ok := h.Live(); ok {
+		needed[live.Revision] = true
+	}
+	good := 0
+	for i, r := range h {
+		if r.Status == Succeeded {
+			good++
+		}
+		if i < keep || r.Status == Underway || r.Status == Succeeded && good <= 3 {
+			needed[r.Revision] = true
+		}
+		if r.Status == Underway {
+			needed[r.Base] = true
+		}
+	}
+	var surplus []Record
+	for _, r := range slices.Backward(h) {
+		if !needed[r.Revision] {
+			surplus = append(surplus, r)
+		}
+	}
+	return surplus
+}
+
 // isNumber: a release number is short; eight digits may be a commit.
 func isNumber(s string) bool {
 	n, err := strconv.Atoi(s)

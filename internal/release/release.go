@@ -46,9 +46,9 @@ func (s Status) Recorded() bool {
 }
 
 // CanBecome says whether a record may go from s to next. A release that has
-// ended stays as it ended.
+// ended stays as it ended; what was seen of its objects may still be renewed.
 func (s Status) CanBecome(next Status) bool {
-	return s == Underway && next.Recorded()
+	return next.Recorded() && (s == Underway || s == next)
 }
 
 // Record is one release without its objects and without any secret: what
@@ -67,24 +67,30 @@ type Record struct {
 	Reason   string `json:"reason,omitempty"`  // why a person wanted it
 	Failure  string `json:"failure,omitempty"` // why it failed, in a sentence
 
-	Image    string    `json:"image"` // repository@sha256:…
-	Commit   string    `json:"commit,omitempty"`
-	Ref      string    `json:"ref,omitempty"`
-	Actor    string    `json:"actor,omitempty"`
-	Run      string    `json:"run,omitempty"`      // link to the run
-	Base     int       `json:"base,omitempty"`     // the release that was live before and is returned to, 0: none
-	Restored int       `json:"restored,omitempty"` // the release whose objects this one brings back, 0: none
-	Barrier  bool      `json:"barrier,omitempty"`  // no rollback goes behind this one
-	Weight   int       `json:"weight"`             // share of traffic reached, in percent
-	Started  time.Time `json:"started"`
-	Ended    time.Time `json:"ended,omitzero"`
+	Image     string    `json:"image"` // repository@sha256:…
+	Commit    string    `json:"commit,omitempty"`
+	Committed time.Time `json:"committed,omitzero"` // when the commit was made, where that is known
+	Ref       string    `json:"ref,omitempty"`
+	Actor     string    `json:"actor,omitempty"`
+	Run       string    `json:"run,omitempty"`      // link to the run
+	Base      int       `json:"base,omitempty"`     // the release that was live before and is returned to, 0: none
+	Restored  int       `json:"restored,omitempty"` // the release whose objects this one brings back, 0: none
+	Barrier   bool      `json:"barrier,omitempty"`  // no rollback goes behind this one
+	Weight    int       `json:"weight"`             // share of traffic reached, in percent
+	Started   time.Time `json:"started"`
+	Ended     time.Time `json:"ended,omitzero"`
 
 	Checks  []analysis.Result `json:"checks,omitempty"`
 	Objects []Object          `json:"objects,omitempty"` // in the order in which they are applied
+	Beside  []Object          `json:"beside,omitempty"`  // what stands beside the release while it is under way, a canary: removed when it ends
 }
 
 // ID names a release for people: "orders 7".
 func (r Record) ID() string { return fmt.Sprintf("%s %d", r.Service, r.Revision) }
+
+// VersionedLabel marks configuration whose name was made from its content. It
+// is kept as long as a release that can be restored needs it.
+const VersionedLabel = "fibership.dev/versioned"
 
 // Object identifies one object of a release and what was last seen of it.
 type Object struct {
@@ -92,9 +98,10 @@ type Object struct {
 	Kind       string `json:"kind"`
 	Namespace  string `json:"namespace,omitempty"`
 	Name       string `json:"name"`
-	Hash       string `json:"hash"`           // of the object as applied
-	UID        string `json:"uid,omitempty"`  // of the live object after it was applied
-	Seen       string `json:"seen,omitempty"` // its generation, or its resourceVersion where it has none
+	Hash       string `json:"hash"`                // of the object as applied
+	UID        string `json:"uid,omitempty"`       // of the live object after it was applied
+	Versioned  bool   `json:"versioned,omitempty"` // configuration under a name made from its content
+	Seen       string `json:"seen,omitempty"`      // its generation, or its resourceVersion where it has none
 }
 
 // String reads "Deployment orders" or "ConfigMap staging/orders".
@@ -117,7 +124,8 @@ func Describe(u *unstructured.Unstructured) Object {
 	return Object{
 		APIVersion: u.GetAPIVersion(), Kind: u.GetKind(),
 		Namespace: u.GetNamespace(), Name: u.GetName(),
-		Hash: hash(u),
+		Hash:      hash(u),
+		Versioned: u.GetLabels()[VersionedLabel] == "true",
 	}
 }
 
