@@ -109,4 +109,3 @@ func (c *Client) Namespace(ctx context.Context, name string) error {
 	}
 	return nil
 }
-

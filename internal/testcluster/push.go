@@ -1,0 +1,116 @@
+package testcluster
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+
+	ggcr "github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+)
+
+// Push puts the test service (testdata/web) into the test registry under a
+// repository name, and gives repository@sha256:…. What the service does is
+// said by the environment of its container: see testdata/web/main.go.
+func Push(t testing.TB, name string) string {
+	t.Helper()
+	return push(t, name, nil)
+}
+
+// PushVersion is Push of an image of its own for each version: the digests
+// differ, and VERSION is set in it.
+func PushVersion(t testing.TB, name, version string) string {
+	t.Helper()
+	return push(t, name, []string{"VERSION=" + version})
+}
+
+func push(t testing.TB, name string, env []string) string {
+	t.Helper()
+	Need(t)
+	img, err := web()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if img, err = mutate.Config(img, v1.Config{Entrypoint: []string{"/web"}, Env: env, User: "65532:65532"}); err != nil {
+		t.Fatal(err)
+	}
+	repository, err := ggcr.NewRepository(registry(t)+"/"+name, ggcr.Insecure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := img.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref := repository.Digest(digest.String())
+	if err := remote.Write(ref, img, remote.WithContext(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	return ref.String()
+}
+
+// web is the test service as an image of one layer, compiled once.
+var web = sync.OnceValues(func() (v1.Image, error) {
+	_, file, _, _ := runtime.Caller(0)
+	dir, err := os.MkdirTemp("", "testcluster")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	binary := filepath.Join(dir, "web")
+	// Shared by all tests of the process, so it outlives any one of them.
+	build := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", binary, ".")
+	build.Dir = filepath.Join(filepath.Dir(file), "testdata", "web")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("compile the test service: %w\n%s", err, out)
+	}
+	content, err := os.ReadFile(binary)
+	if err != nil {
+		return nil, err
+	}
+	var layer bytes.Buffer
+	archive := tar.NewWriter(&layer)
+	if err := archive.WriteHeader(&tar.Header{Name: "web", Mode: 0o755, Size: int64(len(content))}); err != nil {
+		return nil, err
+	}
+	if _, err := archive.Write(content); err != nil {
+		return nil, err
+	}
+	if err := archive.Close(); err != nil {
+		return nil, err
+	}
+	made, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(layer.Bytes())), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return platform(made)
+})
+
+func platform(layer v1.Layer) (v1.Image, error) {
+	img, err := mutate.AppendLayers(empty.Image, layer)
+	if err != nil {
+		return nil, err
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	config = config.DeepCopy()
+	config.OS, config.Architecture = "linux", runtime.GOARCH
+	return mutate.ConfigFile(img, config)
+}
