@@ -32,3 +32,25 @@ const (
 	ConditionFailed   Reason = "ConditionFailed"   // a condition of the object says so
 	TimedOut          Reason = "TimedOut"          // not serving when the time was up, and no trouble seen
 )
+
+// rank orders troubles by how much they explain: a pod that crashes is also
+// not ready, and one whose image is missing also exceeds the deadline.
+func (r Reason) rank() int {
+	switch r {
+	case ImageInvalid, ImageNotFound, ImageUnauthorized, ImagePlatform, RunsAsRoot:
+		return 1
+	case OutOfMemory, LivenessKills, StartupTooSlow, CannotStart, CrashLoop, Completed:
+		return 2
+	case ConfigMissing, ClaimMissing, VolumeFailed:
+		return 3
+	case Quota, Refused, Unschedulable:
+		return 4
+	case ImagePull, Evicted:
+		return 5
+	case NotReady, JobFailed, ConditionFailed:
+		return 6
+	case DeadlineExceeded, Paused, Missing, TimedOut:
+		return 7
+	}
+	return 8
+}

@@ -1,5 +1,137 @@
 package rollout
 
-// Redact takes the given values out of everything the dossier holds. Values
-// too short to be secrets are left alone: they would tear the text apart.
-func (d *Dossier) Redact(values []string) {}
+import (
+	"cmp"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// hidden stands where something was taken out.
+const hidden = "***"
+
+// shortestSecret is the length below which a value is no secret: taking out
+// every "1" or "true" would tear the text apart and hide nothing.
+const shortestSecret = 5
+
+// Redact takes the given values, such as those of the Secrets that the pods
+// use, out of everything the dossier holds. A value of several lines is taken
+// out line by line, as a log shows it.
+func (d *Dossier) Redact(values []string) {
+	var parts []string
+	for _, v := range values {
+		for line := range strings.Lines(v) {
+			if line = strings.TrimSpace(line); len(line) >= shortestSecret {
+				parts = append(parts, line)
+			}
+		}
+	}
+	if len(parts) == 0 {
+		return
+	}
+	// The longest first: one value may be a part of another.
+	slices.SortFunc(parts, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
+	pairs := make([]string, 0, 2*len(parts))
+	for _, p := range slices.Compact(parts) {
+		pairs = append(pairs, p, hidden)
+	}
+	d.each(strings.NewReplacer(pairs...).Replace)
+}
+
+// Redact takes the values out of the judgement and the dossier.
+func (f *Failure) Redact(values []string) {
+	d := Dossier{Cause: f.Detail}
+	d.Redact(values)
+	f.Detail = d.Cause
+	f.Dossier.Redact(values)
+}
+
+// each rewrites every foreign text in the dossier.
+func (d *Dossier) each(rewrite func(string) string) {
+	all := func(lines []string) {
+		for i := range lines {
+			lines[i] = rewrite(lines[i])
+		}
+	}
+	d.Cause, d.Next = rewrite(d.Cause), rewrite(d.Next)
+	all(d.Events)
+	all(d.Notes)
+	for i := range d.Pods {
+		p := &d.Pods[i]
+		p.Reason = rewrite(p.Reason)
+		for k := range p.Containers {
+			c := &p.Containers[k]
+			c.Message, c.Reason, c.State = rewrite(c.Message), rewrite(c.Reason), rewrite(c.State)
+			all(c.Log)
+			all(c.Previous)
+		}
+	}
+}
+
+// word is a name that announces a credential, as logs write it: password,
+// DB_PASSWORD, "apiKey", x-auth-token.
+const word = `[\w.\-]*(?:passw(?:or)?d|passwd|passphrase|pwd|secret|token|api[_\-]?key|access[_\-]?key|private[_\-]?key|credentials?|client[_\-]?secret|session[_\-]?id|cookie)[\w.\-]*`
+
+var credentials = []struct {
+	is  *regexp.Regexp
+	put string
+}{
+	// user:pass@ in a URL or in a data source name
+	{regexp.MustCompile(`([a-zA-Z][\w+.\-]*://[^\s:/@"']*):[^\s@"']+@`), `${1}:` + hidden + `@`},
+	{regexp.MustCompile(`\b([\w.\-]+):[^\s:@/"']+@(tcp|unix|udp)\(`), `${1}:` + hidden + `@${2}(`},
+	// Authorization: Basic abc, "authorization":"Bearer abc"
+	{regexp.MustCompile(`(?i)(authorization["']?\s*[:=]\s*["']?)(?:(?:basic|bearer|token|digest|negotiate|apikey|aws4-hmac-sha256)\s+)?[^\s"',;]+[^"'\n]*`), `${1}` + hidden},
+	{regexp.MustCompile(`(?i)\b(bearer|basic)\s+[\w\-.~+/]{8,}=*`), `${1} ` + hidden},
+	// set-cookie: a=b; …
+	{regexp.MustCompile(`(?i)((?:set-)?cookie["']?\s*[:=]\s*).+`), `${1}` + hidden},
+	// password=…, "token": "…", PASSWORD: …
+	{regexp.MustCompile(`(?i)(\b` + word + `\\?["']?\s*(?:=|:=?|=>)\s*)(?:\\?"(?:[^"\\]|\\[^"])*\\?"|'[^']*'|[^\s,;&"'})\]]+)`), `${1}` + hidden},
+	{regexp.MustCompile(`(?i)(--?` + word + `\s+)[^\s\-][^\s]*`), `${1}` + hidden},
+	// JSON Web Tokens
+	{regexp.MustCompile(`\beyJ[\w\-]{8,}\.[\w\-]{8,}\.?[\w\-]*`), hidden},
+	// AWS, GitHub, GitLab, Slack, Google, Stripe, npm, OpenAI, sendgrid and age keys by their own marks
+	{regexp.MustCompile(`\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b`), hidden},
+	{regexp.MustCompile(`\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w\-]{16,}|xox[abprs]-[\w\-]{10,}|AIza[\w\-]{30,}|[sr]k_(?:live|test)_\w{10,}|npm_[A-Za-z0-9]{30,}|sk-[\w\-]{20,}|SG\.[\w\-]{16,}\.[\w\-]{16,}|AGE-SECRET-KEY-1[A-Z0-9]{20,})`), hidden},
+}
+
+// scrub takes obvious credentials out of one line.
+func scrub(line string) string {
+	for _, c := range credentials {
+		line = c.is.ReplaceAllString(line, c.put)
+	}
+	return line
+}
+
+// scrubAll takes obvious credentials out of a log: what scrub finds in a
+// line, and blocks in PEM whatever they hold but certificates. A block whose
+// beginning or end was cut off is taken out as far as it goes.
+func scrubAll(lines []string) []string {
+	out := make([]string, 0, len(lines))
+	inside := false
+	for i, line := range lines {
+		begins, ends := pemBegin.MatchString(line), pemEnd.MatchString(line)
+		switch {
+		case inside || begins:
+			if !inside {
+				out = append(out, "*** private key ***")
+			}
+			inside = !ends
+			continue
+		case ends: // it began before the first line that we have
+			cut := i
+			for cut > 0 && pemBody.MatchString(lines[cut-1]) && len(out) > 0 {
+				cut, out = cut-1, out[:len(out)-1]
+			}
+			out = append(out, "*** private key ***")
+			continue
+		}
+		out = append(out, scrub(line))
+	}
+	return out
+}
+
+var (
+	pemBegin = regexp.MustCompile(`-----BEGIN [A-Z0-9 ]*(?:KEY|SECRET|MESSAGE)[A-Z0-9 ]*-----`)
+	pemEnd   = regexp.MustCompile(`-----END [A-Z0-9 ]*(?:KEY|SECRET|MESSAGE)[A-Z0-9 ]*-----`)
+	pemBody  = regexp.MustCompile(`^[\s|]*[A-Za-z0-9+/=]{16,}\s*$`)
+)

@@ -55,6 +55,8 @@ type Judgement struct {
 	Container string
 	Reason    Reason // empty without trouble
 	Detail    string // a sentence that holds foreign text: escape it at the edge
+
+	missing reference // what is not there, where that is the trouble
 }
 
 // Observed is all that Judge looks at. Whatever could not be read is left
