@@ -48,7 +48,7 @@ var frameLine = regexp.MustCompile(`^\t(/[^:]+\.go):(\d+)(?: \+0x[0-9a-f]+)?$`)
 // about. dir is the package's folder.
 func (t *Toolchain) testNotes(test, dir, output string) []progress.Annotation {
 	var notes []progress.Annotation
-	panicked := ""
+	cause := ""
 	for line := range strings.Lines(output) {
 		line = strings.TrimRight(line, "\r\n")
 		if m := testLine.FindStringSubmatch(line); m != nil {
@@ -59,16 +59,16 @@ func (t *Toolchain) testNotes(test, dir, output string) []progress.Annotation {
 				continue
 			}
 		}
-		if rest, ok := strings.CutPrefix(line, "panic: "); ok && panicked == "" {
-			panicked = rest
+		if rest, ok := strings.CutPrefix(line, "panic: "); ok && cause == "" {
+			cause = rest
 			continue
 		}
-		if m := frameLine.FindStringSubmatch(line); m != nil && panicked != "" {
+		if m := frameLine.FindStringSubmatch(line); m != nil && cause != "" {
 			if file, ok := t.inWorkspace(dir, m[1]); ok {
 				notes = append(notes, progress.Annotation{
-					Level: progress.Error, File: file, Line: number(m[2]), Title: test + " panicked", Message: panicked,
+					Level: progress.Error, File: file, Line: number(m[2]), Title: test + " panicked", Message: cause,
 				})
-				panicked = "\x00" // the innermost frame of ours is the place
+				cause = "" // the innermost frame of ours is the place
 			}
 		}
 		// What is printed over several lines is indented further than its first.

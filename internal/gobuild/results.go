@@ -74,7 +74,7 @@ func (r *results) endTest(e event, c Case, output string) {
 		}
 		_, _ = io.WriteString(r.log.Foreign(), output)
 		// A parent fails because its part did: only the part has something to say.
-		if r.parents[key{e.Package, e.Test}] && !testLine.MatchString(firstComplaint(output)) {
+		if r.parents[key{e.Package, e.Test}] && firstComplaint(output) == "" && !panicked(output) {
 			return
 		}
 		c.Output = clip(output, maxOutput)
@@ -147,6 +147,12 @@ func grow[K comparable](m map[K]*strings.Builder, k K, text string) {
 func lastLine(text string) string {
 	text = strings.TrimRight(text, "\n")
 	return text[strings.LastIndexByte(text, '\n')+1:]
+}
+
+// panicked says whether a panic ends the output. Its trace is told by the
+// outermost test, whichever part of it panicked.
+func panicked(output string) bool {
+	return strings.HasPrefix(output, "panic: ") || strings.Contains(output, "\npanic: ")
 }
 
 // firstComplaint is the first line in which a test says why it fails.

@@ -167,7 +167,7 @@ func (t *Toolchain) notes(ctx context.Context, failures []Case) []progress.Annot
 		} else {
 			found = t.testNotes(c.Name, dirs[c.Package], c.Output)
 		}
-		if len(found) == 0 {
+		if len(found) == 0 && !c.told(failures) {
 			found = []progress.Annotation{{Level: progress.Error, Title: "test failed", Message: c.String() + "\n" + clip(c.Output, 1024)}}
 		}
 		notes = append(notes, found...)
@@ -176,6 +176,13 @@ func (t *Toolchain) notes(ctx context.Context, failures []Case) []progress.Annot
 		}
 	}
 	return notes
+}
+
+// told says whether c ended in a panic that the test around it tells of.
+func (c Case) told(failures []Case) bool {
+	return slices.ContainsFunc(failures, func(f Case) bool {
+		return f.Package == c.Package && f.Name != c.Name && strings.HasPrefix(c.Name, f.Name+"/") && panicked(f.Output)
+	})
 }
 
 // coverage reads the share of covered statements from a profile; -1 where it
