@@ -27,8 +27,8 @@ func (c *console) Annotate(note progress.Annotation) {
 	if level == progress.Error && !c.closing {
 		most-- // the last is for the cause of failure
 	}
-	c.annotated[level]++
-	if !c.inActions || c.annotated[level] > most {
+	if !c.inActions || c.annotated[level] >= most {
+		c.plain[level]++
 		for i, line := range lines(plainNote(level, note)) {
 			if i > 0 {
 				line = "  " + line
@@ -37,6 +37,7 @@ func (c *console) Annotate(note progress.Annotation) {
 		}
 		return
 	}
+	c.annotated[level]++
 	properties := githubactions.CommandProperties{}
 	for name, value := range map[string]string{
 		"file": note.File, "line": number(note.Line), "col": number(note.Column), "title": note.Title,
@@ -106,10 +107,9 @@ func (c *console) unshown() {
 	if !c.inActions {
 		return
 	}
-	for level, n := range c.annotated {
-		if most := maxAnnotations; n > most {
-			c.line(fmt.Sprintf("%d more of level %s are in the log only: GitHub shows %d a step", n-most, levelName(progress.Level(level)), most))
+	for level, n := range c.plain {
+		if n > 0 {
+			c.line(fmt.Sprintf("%d more of level %s are in the log only: GitHub shows %d a step", n, levelName(progress.Level(level)), maxAnnotations))
 		}
 	}
 }
-

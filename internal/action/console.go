@@ -18,10 +18,11 @@ type console struct {
 	out       io.Writer
 	inActions bool
 	masks     masks
-	group     int  // counts the groups that were opened
-	open      bool // the last of them is
-	closing   bool // the last words are being said
-	annotated [3]int
+	group     int    // counts the groups that were opened
+	open      bool   // the last of them is
+	closing   bool   // the last words are being said
+	annotated [3]int // by level: notes issued
+	plain     [3]int // by level: notes that are lines of the log only
 	foreign   []*foreign
 }
 
@@ -126,4 +127,3 @@ func (c *console) lastWords() {
 	defer c.mu.Unlock()
 	c.closing = true
 }
-

@@ -3,7 +3,6 @@ package action
 import (
 	"bytes"
 	"io"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -19,8 +18,9 @@ func (c *console) Foreign() io.Writer {
 // foreign buffers one stream, so that lines stay whole: a command or a secret
 // could else be put together from two writes.
 type foreign struct {
-	console *console
-	partial []byte
+	console  *console
+	partial  []byte
+	returned bool // the last line ended in \r: a \n that follows belongs to it
 }
 
 const maxLine = 64 << 10 // bytes that are held back in the hope of a line's end
@@ -28,24 +28,23 @@ const maxLine = 64 << 10 // bytes that are held back in the hope of a line's end
 func (f *foreign) Write(p []byte) (int, error) {
 	f.console.mu.Lock()
 	defer f.console.mu.Unlock()
-	f.partial = append(f.partial, p...)
-	for {
-		end := bytes.IndexAny(f.partial, "\r\n")
+	for rest := p; len(rest) > 0; {
+		if f.returned {
+			f.returned = false
+			if rest[0] == '\n' {
+				rest = rest[1:]
+				continue
+			}
+		}
+		end := bytes.IndexAny(rest, "\r\n")
 		if end < 0 {
+			f.partial = append(f.partial, rest...)
 			break
 		}
-		f.console.line(string(f.partial[:end]))
-		next := end + 1
-		if f.partial[end] == '\r' {
-			if next == len(f.partial) {
-				f.partial = append(f.partial[:0], '\r') // its \n may be on the way
-				break
-			}
-			if f.partial[next] == '\n' {
-				next++
-			}
-		}
-		f.partial = f.partial[next:]
+		f.console.line(string(append(f.partial, rest[:end]...)))
+		f.partial = f.partial[:0]
+		f.returned = rest[end] == '\r'
+		rest = rest[end+1:]
 	}
 	if len(f.partial) > maxLine+f.console.masks.longest {
 		f.cut()
@@ -67,7 +66,7 @@ func (f *foreign) cut() {
 
 func (f *foreign) flush() {
 	if len(f.partial) > 0 {
-		f.console.line(strings.TrimSuffix(string(f.partial), "\r"))
+		f.console.line(string(f.partial))
 		f.partial = nil
 	}
 }

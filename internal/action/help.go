@@ -33,11 +33,11 @@ func (s *Spec) help() string {
 func (i *Input) holds() string {
 	switch {
 	case i.Required:
-		return ", required"
+		return "; required"
 	case i.Default != "":
-		return ", default " + strings.ReplaceAll(i.Default, "\n", ", ")
+		return "; default " + strings.ReplaceAll(i.Default, "\n", ", ")
 	case i.DefaultText != "":
-		return ", default: " + i.DefaultText
+		return "; default: " + i.DefaultText
 	}
 	return ""
 }

@@ -21,7 +21,7 @@ var (
 	sequence = regexp.MustCompile(`\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])`)
 	colors   = regexp.MustCompile(color)
 	leading  = regexp.MustCompile(`^((?:[\s\pZ]|` + color + `)*):((?:` + color + `)*):`)
-	anywhere = regexp.MustCompile(`##((?:` + color + `)*)\[`)
+	anywhere = regexp.MustCompile(`##(\x1b?)\[`)
 )
 
 // visible keeps what can be seen of one line: tabs and colours stay, other
@@ -53,7 +53,7 @@ func seen(r rune) rune {
 
 // neutral breaks, in a visible line, what the runner would take for a command.
 func neutral(line string) string {
-	line = anywhere.ReplaceAllString(line, "##$1 [")
+	line = anywhere.ReplaceAllString(line, "## $1[")
 	return leading.ReplaceAllString(line, "$1: $2:")
 }
 
