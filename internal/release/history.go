@@ -2,6 +2,7 @@ package release
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -25,7 +26,7 @@ func (h History) Live() (Record, bool) {
 
 // Good is the newest release that succeeded.
 func (h History) Good() (Record, bool) {
-	return h.first(func(r Record) bool { return r.Status == Succeeded })
+	return h.good(func(Record) bool { return true })
 }
 
 // Underway is the releases that no run has ended yet, newest first.
@@ -67,43 +68,46 @@ func (h History) first(want func(Record) bool) (Record, bool) {
 }
 
 // Find resolves the words of a rollback: "previous" (the last that succeeded
-// before the one live), a release number, an image digest, or a commit of at
-// least seven characters. A digest or a commit finds the newest release that
-// succeeded with it. The error says what is there instead.
+// before the one live, whatever that one is: after a rollback it is the
+// release that was rolled back), a release number, an image digest (alone or
+// behind its repository), or a commit of at least seven characters. A digest or
+// a commit finds the newest release that succeeded with it. Only releases that
+// succeeded are found; the error says what there is instead.
 func (h History) Find(to string) (Record, error) {
 	live, ok := h.Live()
 	if !ok {
-		return Record{}, fmt.Errorf("there is no release yet")
+		return Record{}, errors.New("no release has succeeded yet")
 	}
-	var found bool
-	var r Record
-	switch {
-	case to == "previous":
-		r, found = h.first(func(r Record) bool { return r.Status == Succeeded && r.Revision < live.Revision })
+	if to == "previous" {
+		r, found := h.good(func(r Record) bool { return r.Revision < live.Revision })
 		if !found {
 			return Record{}, fmt.Errorf("release %d is live and no release before it succeeded", live.Revision)
 		}
 		return r, nil
-	case isNumber(to):
-		n, _ := strconv.Atoi(to)
-		r, found = h.Revision(n)
-		if found && r.Status != Succeeded {
+	}
+	var want func(Record) bool
+	if n, ok := number(to); ok {
+		if r, found := h.Revision(n); found && r.Status != Succeeded {
 			return Record{}, fmt.Errorf("release %d did not succeed: its status is %s", n, r.Status)
 		}
-	case strings.Contains(to, "sha256:"):
-		digest := to[strings.Index(to, "sha256:"):]
-		r, found = h.first(func(r Record) bool { return r.Status == Succeeded && strings.HasSuffix(r.Image, "@"+digest) })
-	case isCommit(to):
-		r, found = h.first(func(r Record) bool {
-			return r.Status == Succeeded && strings.HasPrefix(strings.ToLower(r.Commit), strings.ToLower(to))
-		})
-	default:
+		want = func(r Record) bool { return r.Revision == n }
+	} else if digest, ok := digest(to); ok {
+		want = func(r Record) bool { return strings.HasSuffix(r.Image, "@"+digest) }
+	} else if commit := strings.ToLower(to); isCommit(commit) {
+		want = func(r Record) bool { return strings.HasPrefix(strings.ToLower(r.Commit), commit) }
+	} else {
 		return Record{}, fmt.Errorf("%q is neither previous, a release number, an image digest (sha256:…) nor a commit of at least 7 characters", to)
 	}
+	r, found := h.good(want)
 	if !found {
 		return Record{}, fmt.Errorf("no release %s in the history: it holds %s", to, h.span())
 	}
 	return r, nil
+}
+
+// good finds the newest that succeeded and is wanted.
+func (h History) good(want func(Record) bool) (Record, bool) {
+	return h.first(func(r Record) bool { return r.Status == Succeeded && want(r) })
 }
 
 // span tells in a few words which releases a history holds.
@@ -158,15 +162,24 @@ func (h History) Surplus(keep int) []Record {
 	return surplus
 }
 
-// isNumber: a release number is short; eight digits may be a commit.
-func isNumber(s string) bool {
+// number reads a release number. Seven digits and more are a commit.
+func number(s string) (int, bool) {
+	if len(s) > 6 || strings.Trim(s, "0123456789") != "" {
+		return 0, false
+	}
 	n, err := strconv.Atoi(s)
-	return err == nil && n > 0 && len(s) < 7
+	return n, err == nil && n > 0
 }
 
-func isCommit(s string) bool {
-	if len(s) < 7 || len(s) > 64 {
-		return false
+// digest reads sha256:… or repository@sha256:….
+func digest(s string) (string, bool) {
+	if i := strings.LastIndexByte(s, '@'); i > 0 {
+		s = s[i+1:]
 	}
-	return strings.Trim(strings.ToLower(s), "0123456789abcdef") == ""
+	hexadecimal, ok := strings.CutPrefix(s, "sha256:")
+	return s, ok && len(hexadecimal) == 64 && isHex(hexadecimal)
 }
+
+func isCommit(s string) bool { return len(s) >= 7 && len(s) <= 64 && isHex(s) }
+
+func isHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
