@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/fibership/fibership/cmd/internal/target"
+	"github.com/fibership/fibership/internal/action"
+	"github.com/fibership/fibership/internal/deploy"
+	"github.com/fibership/fibership/internal/load"
+	"github.com/fibership/fibership/internal/release"
+)
+
+var spec = action.New("deploy-staging", action.Deploy, "Deploy a Go service to staging on Kubernetes, wait until it serves and put it to the test; what fails is taken back")
+
+var (
+	image = action.Parsed(spec, "image", "text", "the image to deploy: build-image's output", target.Reference,
+		action.Required(), action.Example("ghcr.io/acme/orders@sha256:…"))
+	in        = target.Declare(spec, "staging")
+	files     = target.DeclareManifests(spec)
+	smoke     = action.ListOf(spec, "smoke-tests", "requests to the release through the API server, `METHOD /path => STATUS [contains \"text\"] [json .path == value]`", load.ParseSmoke, action.DefaultText("`GET <readiness-path> => 200`"), action.Example(`GET /orders => 200 json .orders == []`))
+	onFailure = spec.Choice("on-failure", "what becomes of a release that fails", []string{"rollback", "keep"}, action.Default("rollback"))
+)
+
+// planned is the release that the inputs describe.
+func planned(ctx context.Context, r *action.Run, t deploy.Target) (deploy.Plan, error) {
+	images := in.Images(r)
+	digest, err := images.Digest(ctx, *image)
+	if err != nil {
+		return deploy.Plan{}, fmt.Errorf("resolve image %s: %w", *image, err)
+	}
+	objects, err := files.Objects(ctx, r, t, digest)
+	if err != nil {
+		return deploy.Plan{}, err
+	}
+	if err := deploy.CheckImage(ctx, images, digest.String(), r.Log); err != nil {
+		return deploy.Plan{}, err
+	}
+	tests := *smoke
+	if len(tests) == 0 {
+		test, err := load.ParseSmoke("GET " + *files.Readiness + " => 200")
+		if err != nil {
+			return deploy.Plan{}, action.WrongInput("readiness-path", err)
+		}
+		tests = []load.Smoke{test}
+	}
+	check, err := deploy.Smoke(t, objects, tests)
+	return deploy.Plan{
+		Record:  in.Record(r, spec.Name, digest.String()),
+		Objects: objects,
+		Check:   check,
+		Keep:    *onFailure == "keep",
+	}, err
+}
+
+// refused tells of a release that came to nothing.
+func refused(r *action.Run) deploy.Result {
+	given := ""
+	if digest, ok := (*image).(name.Digest); ok {
+		given = digest.String()
+	}
+	return deploy.Result{Status: release.Refused, Record: in.Record(r, spec.Name, given)}
+}

@@ -1,0 +1,32 @@
+// Command deploy-staging deploys a release to staging, waits until it serves
+// and puts it to the test; what fails is taken back.
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/fibership/fibership/cmd/internal/target"
+	"github.com/fibership/fibership/internal/action"
+	"github.com/fibership/fibership/internal/deploy"
+)
+
+func main() { action.Main(spec, run) }
+
+func run(ctx context.Context, r *action.Run) error {
+	t, err := in.Target(r)
+	if err != nil {
+		return err
+	}
+	plan, err := planned(ctx, r, t)
+	if err != nil {
+		return errors.Join(err, report(r, t, refused(r), err))
+	}
+	do := deploy.Run
+	if *in.DryRun {
+		do = deploy.DryRun
+	}
+	result, err := do(ctx, t, plan)
+	target.TellDossier(r, err)
+	return errors.Join(err, report(r, t, result, err))
+}

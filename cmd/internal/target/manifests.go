@@ -1,0 +1,106 @@
+package target
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/fibership/fibership/internal/action"
+	"github.com/fibership/fibership/internal/cluster"
+	"github.com/fibership/fibership/internal/deploy"
+	"github.com/fibership/fibership/internal/manifests"
+)
+
+// Manifests are the inputs that say what a release is made of.
+type Manifests struct {
+	paths      *[]string
+	Port       *int
+	replicas   *int
+	env        *[]string
+	envFrom    *[]string
+	pullSecret *string
+	Readiness  *string
+	liveness   *string
+	cpu        *string
+	memory     *string
+	Host       *string
+	gateway    *string
+}
+
+// DeclareManifests declares them.
+func DeclareManifests(s *action.Spec) *Manifests {
+	return &Manifests{
+		paths: s.List("manifests", "files, folders, globs or a kustomization's folder; every container whose image has the repository of `image`, or is the word `IMAGE`, gets the digest",
+			action.DefaultText("a Deployment, Service and PodDisruptionBudget made from the inputs below"), action.Example("deploy/production")),
+		Port:       s.Number("port", "what the service listens on; also given to it as `PORT`", action.Default("3000"), action.Example("8080")),
+		replicas:   s.Number("replicas", "how many pods", action.Default("2"), action.Example("3")),
+		env:        s.List("env", "environment of the service, `NAME=value` a line", action.Example("LOG_LEVEL=info")),
+		envFrom:    s.List("env-from", "environment from `secret/NAME` or `configmap/NAME`, one a line", action.Example("secret/orders")),
+		pullSecret: s.Text("image-pull-secret", "the name of the Secret to pull the image with"),
+		Readiness:  s.Text("readiness-path", "what answers when the service is ready", action.Default("/readyz")),
+		liveness:   s.Text("liveness-path", "what answers while the service lives", action.Default("/livez")),
+		cpu:        s.Text("cpu", "CPU request", action.Default("100m")),
+		memory:     s.Text("memory", "memory request and limit", action.Default("128Mi")),
+		Host:       s.Text("host", "a host name: an HTTPRoute for it is made on `gateway`", action.Example("orders.example.com")),
+		gateway:    s.Text("gateway", "the Gateway for `host`", action.Example("infra/public")),
+	}
+}
+
+// Objects is the whole of a release, ready to be applied, in order. Its linter's
+// warnings are annotated where the manifests were written.
+func (m *Manifests) Objects(ctx context.Context, r *action.Run, t deploy.Target, image name.Digest) ([]*unstructured.Unstructured, error) {
+	objects, err := m.load(ctx, r, t, image)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range objects {
+		if o.GetKind() == "CustomResourceDefinition" {
+			t.Cluster.Learn(o.Unstructured)
+		}
+	}
+	scoped := func(u *unstructured.Unstructured) (bool, error) { return t.Cluster.Scoped(ctx, u) }
+	if err := manifests.Place(objects, t.Namespace, scoped); err != nil {
+		return nil, err
+	}
+	if _, err := manifests.Fill(objects, image.Context().String(), image.String()); err != nil {
+		return nil, err
+	}
+	manifests.DropScaled(objects)
+	manifests.Version(objects)
+	manifests.Own(objects, deploy.Labels(t.Service, t.Environment))
+	for _, note := range manifests.Lint(objects) {
+		r.Annotate(note)
+	}
+	wanted := make([]*unstructured.Unstructured, 0, len(objects))
+	for _, o := range objects {
+		wanted = append(wanted, o.Unstructured)
+	}
+	cluster.Order(wanted)
+	return wanted, nil
+}
+
+func (m *Manifests) load(ctx context.Context, r *action.Run, t deploy.Target, image name.Digest) ([]manifests.Object, error) {
+	if len(*m.paths) > 0 {
+		objects, err := manifests.Load(ctx, r.Event.Workspace, *m.paths)
+		if err == nil && len(objects) == 0 {
+			err = fmt.Errorf("no object in %v", *m.paths)
+		}
+		return objects, err
+	}
+	return manifests.Generate(manifests.Service{
+		Name: t.Service, Namespace: t.Namespace, Image: image.String(),
+		Port: *m.Port, Replicas: *m.replicas, Env: *m.env, EnvFrom: *m.envFrom, PullSecret: *m.pullSecret,
+		ReadinessPath: *m.Readiness, LivenessPath: *m.liveness, CPU: *m.cpu, Memory: *m.memory,
+		Host: *m.Host, Gateway: *m.gateway,
+	})
+}
+
+// URL is where the service answers from outside, empty where no host was given.
+func (m *Manifests) URL() string {
+	if *m.Host == "" {
+		return ""
+	}
+	return "https://" + *m.Host
+}

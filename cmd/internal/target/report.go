@@ -1,0 +1,245 @@
+package target
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/fibership/fibership/internal/action"
+	"github.com/fibership/fibership/internal/analysis"
+	"github.com/fibership/fibership/internal/deploy"
+	"github.com/fibership/fibership/internal/release"
+	"github.com/fibership/fibership/internal/rollout"
+)
+
+// Outputs sets the shared outputs, on failure too.
+func Outputs(r *action.Run, result deploy.Result, url string) error {
+	record := result.Record
+	if record.Revision > 0 {
+		r.Set("release", strconv.Itoa(record.Revision))
+	}
+	r.Set("image", record.Image)
+	r.Set("digest", digestOf(record.Image))
+	if result.Previous.Revision > 0 {
+		r.Set("previous-release", strconv.Itoa(result.Previous.Revision))
+		r.Set("previous-image", result.Previous.Image)
+	}
+	r.Set("status", string(result.Status))
+	if url != "" {
+		r.Set("url", url)
+	}
+	checks := result.Checks
+	if checks == nil {
+		checks = []analysis.Result{}
+	}
+	return errors.Join(SetJSON(r, "checks", checks), setRecord(r, record))
+}
+
+// setRecord leaves the list of objects out: names of objects are no secret, but
+// 2,000 of them are no output either.
+func setRecord(r *action.Run, record release.Record) error {
+	record.Objects, record.Beside = nil, nil
+	return SetJSON(r, "record", record)
+}
+
+// SetJSON sets an output to a value's JSON.
+func SetJSON(r *action.Run, output string, value any) error {
+	raw, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("encode output %s: %w", output, err)
+	}
+	r.Set(output, string(raw))
+	return nil
+}
+
+func digestOf(image string) string {
+	d, err := name.NewDigest(image)
+	if err != nil {
+		return ""
+	}
+	return d.DigestStr()
+}
+
+// Summary tells how it went: the verdict first, then checks, changes, and on
+// failure the evidence.
+func Summary(r *action.Run, title string, t deploy.Target, result deploy.Result, err error) {
+	r.Summary(fmt.Sprintf("### %s %s: %s in %s %s\n\n", mark(result.Status), title, action.Escape(t.Service), action.Escape(t.Environment), sentence(result)))
+	r.Summary(action.Table([]string{"release", "image", "commit", "before", "took"}, [][]string{{
+		number(result.Record.Revision), action.Code(short(result.Record.Image)), action.Code(shortCommit(result.Record.Commit)),
+		before(result.Previous), took(result.Record),
+	}}))
+	if err != nil {
+		r.Summary(action.Fence("text", err.Error()))
+	}
+	if len(result.Checks) > 0 {
+		r.Summary(checks(result.Checks))
+	}
+	if failure := (*rollout.Failure)(nil); errors.As(err, &failure) {
+		r.Summary(dossier(failure))
+	}
+	if changed := changes(result.Changes); changed != "" {
+		r.Summary(action.Details("Changes: "+deploy.Count(result.Changes), changed))
+	}
+}
+
+func mark(s release.Status) string {
+	switch s {
+	case release.Succeeded, release.Unchanged:
+		return "✅"
+	case release.Planned, release.Underway:
+		return "📝"
+	case release.RolledBack:
+		return "↩️"
+	case release.Failed, release.Refused:
+	}
+	return "❌"
+}
+
+func sentence(result deploy.Result) string {
+	switch result.Status {
+	case release.Succeeded:
+		return fmt.Sprintf("is release %d", result.Record.Revision)
+	case release.Unchanged:
+		return fmt.Sprintf("stays release %d: nothing to change", result.Record.Revision)
+	case release.Planned:
+		return "would change (dry run)"
+	case release.RolledBack:
+		if result.Record.Base == 0 {
+			return fmt.Sprintf("failed; release %d was removed again", result.Record.Revision)
+		}
+		return fmt.Sprintf("failed; release %d was undone, release %d serves", result.Record.Revision, result.Record.Base)
+	case release.Failed:
+		return fmt.Sprintf("failed in release %d", result.Record.Revision)
+	case release.Refused, release.Underway:
+	}
+	return "was refused; nothing was changed"
+}
+
+func number(revision int) string {
+	if revision == 0 {
+		return "–"
+	}
+	return strconv.Itoa(revision)
+}
+
+func before(r release.Record) string {
+	if r.Revision == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("release %d %s", r.Revision, action.Code(short(r.Image)))
+}
+
+func took(r release.Record) string {
+	if r.Ended.IsZero() || r.Started.IsZero() {
+		return "–"
+	}
+	return r.Ended.Sub(r.Started).Round(100 * time.Millisecond).String()
+}
+
+// short is an image with the first characters of its digest.
+func short(image string) string {
+	repository, digest, ok := strings.Cut(image, "@sha256:")
+	if !ok || len(digest) < 12 {
+		return image
+	}
+	return repository + "@sha256:" + digest[:12]
+}
+
+func shortCommit(commit string) string {
+	if len(commit) > 7 {
+		return commit[:7]
+	}
+	return commit
+}
+
+func checks(results []analysis.Result) string {
+	var rows [][]string
+	for _, c := range results {
+		rows = append(rows, []string{verdictMark(c.Verdict), action.Code(c.Check), action.Escape(c.Measured), action.Escape(c.Detail)})
+	}
+	return action.Table([]string{"", "check", "measured", "why"}, rows)
+}
+
+func verdictMark(v analysis.Verdict) string {
+	switch v {
+	case analysis.Pass:
+		return "✅"
+	case analysis.Fail:
+		return "❌"
+	case analysis.Inconclusive:
+	}
+	return "❔"
+}
+
+func changes(all []deploy.Change) string {
+	var rows [][]string
+	var diffs strings.Builder
+	for _, c := range all {
+		if c.Verb == deploy.Same {
+			continue
+		}
+		rows = append(rows, []string{string(c.Verb), action.Escape(c.Object.String())})
+		if c.Diff != "" {
+			diffs.WriteString(action.Fence("diff", c.Object.String()+"\n"+c.Diff))
+		}
+	}
+	if len(rows) == 0 {
+		return ""
+	}
+	return action.Table([]string{"", "object"}, rows) + diffs.String()
+}
+
+// dossier shows the evidence of a failed rollout.
+func dossier(f *rollout.Failure) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "**Cause:** %s\n\n", action.Escape(f.Dossier.Cause))
+	if f.Dossier.Next != "" {
+		fmt.Fprintf(&b, "**Next:** %s\n\n", action.Escape(f.Dossier.Next))
+	}
+	for _, pod := range f.Dossier.Pods {
+		for _, c := range pod.Containers {
+			state := c.State
+			if c.Ended {
+				state += fmt.Sprintf(", last end: %s with exit code %d", c.Reason, c.ExitCode)
+			}
+			fmt.Fprintf(&b, "%s, container %s: %s, %d restarts\n\n", action.Code(pod.Name), action.Code(c.Name), action.Escape(state), c.Restarts)
+			lines := c.Log
+			if len(lines) == 0 {
+				lines = c.Previous
+			}
+			if len(lines) > 0 {
+				b.WriteString(action.Details("Last lines of "+c.Name, action.Fence("text", strings.Join(lines, "\n"))))
+			}
+		}
+	}
+	if len(f.Dossier.Events) > 0 {
+		b.WriteString(action.Details("Events", action.Fence("text", strings.Join(f.Dossier.Events, "\n"))))
+	}
+	return b.String()
+}
+
+// TellDossier writes the evidence into the log.
+func TellDossier(r *action.Run, err error) {
+	failure := (*rollout.Failure)(nil)
+	if !errors.As(err, &failure) {
+		return
+	}
+	defer r.Group("Evidence: " + failure.Object.String())()
+	out := r.Foreign()
+	for _, pod := range failure.Dossier.Pods {
+		for _, c := range pod.Containers {
+			fmt.Fprintf(out, "%s/%s: %s %s\n", pod.Name, c.Name, c.State, c.Message)
+			for _, line := range append(c.Previous, c.Log...) {
+				fmt.Fprintf(out, "  | %s\n", line)
+			}
+		}
+	}
+	for _, event := range failure.Dossier.Events {
+		fmt.Fprintf(out, "event: %s\n", event)
+	}
+}

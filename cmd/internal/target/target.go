@@ -1,0 +1,178 @@
+// Package target holds what the actions that change an environment share at
+// the edge: the inputs that name a service in an environment and the manifests
+// of a release, and the outputs and the summary that tell how it went.
+package target
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/fibership/fibership/internal/action"
+	"github.com/fibership/fibership/internal/cluster"
+	"github.com/fibership/fibership/internal/deploy"
+	"github.com/fibership/fibership/internal/registry"
+	"github.com/fibership/fibership/internal/release"
+)
+
+// patience is how long an outage of a registry is ridden out before a deploy.
+const patience = 30 * time.Second
+
+// Inputs name a service in an environment.
+type Inputs struct {
+	service     *string
+	Environment *string
+	namespace   *string
+	kubeconfig  *action.Secret
+	context     *string
+	Timeout     *time.Duration
+	DryRun      *bool
+	token       *action.Secret
+}
+
+// Declare declares the inputs that every such action has, and their outputs.
+func Declare(s *action.Spec, environment string) *Inputs {
+	in := &Inputs{
+		service: action.Parsed(s, "service", "text", "the service's name; a DNS label", Label,
+			action.DefaultText("the repository's name"), action.Example("orders")),
+		Environment: action.Parsed(s, "environment", "text", "the environment that the action changes", Label,
+			action.Default(environment), action.Example(environment)),
+		namespace: action.Parsed(s, "namespace", "text", "the namespace in the cluster", Label,
+			action.DefaultText("the environment's name"), action.Example(environment)),
+		kubeconfig: s.Secret("kubeconfig", "a kubeconfig's content, or the path of one",
+			action.DefaultText("KUBECONFIG, then in-cluster")),
+		context: s.Text("context", "the kubeconfig's context", action.DefaultText("the current one")),
+		Timeout: s.Duration("timeout", "for the whole rollout", action.Default("5m")),
+		DryRun:  s.Bool("dry-run", "print the plan and the difference, change nothing", action.Default("false")),
+		token: s.Secret("github-token", "GitHub's token: to look into ghcr.io whether an image is there",
+			action.Expression("${{ github.token }}")),
+	}
+	s.Output("release", "the release's number: 1, 2, 3 … for each service and environment")
+	s.Output("image", "repository@sha256:…")
+	s.Output("digest", "sha256:…")
+	s.Output("previous-release", "the number of the release that was live before")
+	s.Output("previous-image", "its image")
+	s.Output("status", "succeeded, unchanged, planned, failed, rolled-back or refused")
+	s.Output("url", "where the service answers, if a host was given")
+	s.Output("checks", "each check and how it was judged, JSON")
+	s.Output("record", "the release's record without its objects and without any secret, JSON")
+	return in
+}
+
+// Label parses a DNS label.
+func Label(text string) (string, error) {
+	if problems := validation.IsDNS1123Label(text); len(problems) > 0 {
+		return "", errors.New("expected a DNS label: at most 63 lower-case letters, digits and hyphens, a letter or digit at both ends")
+	}
+	return text, nil
+}
+
+// Target is the service in the environment, with the way to its cluster.
+func (in *Inputs) Target(r *action.Run) (deploy.Target, error) {
+	service, err := in.Service(r)
+	if err != nil {
+		return deploy.Target{}, err
+	}
+	c, err := Connect(r, in.kubeconfig, *in.context)
+	if err != nil {
+		return deploy.Target{}, err
+	}
+	namespace := *in.namespace
+	if namespace == "" {
+		namespace = *in.Environment
+	}
+	return deploy.Target{
+		Service: service, Environment: *in.Environment, Namespace: namespace,
+		Holder: holder(r), Timeout: *in.Timeout, Cluster: c, Log: r.Log,
+	}, nil
+}
+
+// Service is the service's name, by default the repository's.
+func (in *Inputs) Service(r *action.Run) (string, error) {
+	if *in.service != "" {
+		return *in.service, nil
+	}
+	_, repository, _ := strings.Cut(r.Event.Repository, "/")
+	service, err := Label(strings.ToLower(repository))
+	switch {
+	case repository == "":
+		return "", action.WrongInput("service", errors.New("expected a service's name: outside GitHub there is no repository to take it from"))
+	case err != nil:
+		return "", action.WrongInput("service", fmt.Errorf("the repository's name %q cannot be used, give one: %w", repository, err))
+	}
+	return service, nil
+}
+
+// Connect finds a cluster and hides what it brings from the log.
+func Connect(r *action.Run, kubeconfig *action.Secret, context string) (*cluster.Client, error) {
+	c, err := cluster.Connect(cluster.Options{Kubeconfig: kubeconfig.Reveal(), Context: context})
+	if err != nil {
+		return nil, err
+	}
+	for _, secret := range []string{c.REST.BearerToken, c.REST.Password, string(c.REST.KeyData)} {
+		if secret != "" {
+			r.Mask(secret)
+		}
+	}
+	return c, nil
+}
+
+func holder(r *action.Run) string {
+	switch {
+	case r.Event.RunURL != "" && r.Event.Actor != "":
+		return r.Event.Actor + " in " + r.Event.RunURL
+	case r.Event.RunURL != "":
+		return r.Event.RunURL
+	default:
+		return "a terminal"
+	}
+}
+
+// Record is who brings what and why, as far as the runner knows.
+func (in *Inputs) Record(r *action.Run, by, image string) release.Record {
+	return release.Record{
+		Action: by, Image: image,
+		Commit: r.Event.SHA, Ref: r.Event.Ref, Actor: r.Event.Actor, Run: r.Event.RunURL,
+	}
+}
+
+// Images asks registries for images, with the job's token where it counts.
+func (in *Inputs) Images(r *action.Run) Images {
+	return Images{registry.Options{
+		Credentials: registry.Credentials{GitHubActor: r.Event.Actor, GitHubToken: in.token.Reveal()},
+		Patience:    patience, Log: r.Log,
+	}}
+}
+
+// Images asks registries for images.
+type Images struct{ options registry.Options }
+
+// Exists is nil where the image is there.
+func (i Images) Exists(ctx context.Context, image name.Digest) error {
+	return registry.Exists(ctx, image, i.options)
+}
+
+// Digest resolves an image: a digest stays as it is, a tag is read once.
+func (i Images) Digest(ctx context.Context, image name.Reference) (name.Digest, error) {
+	if digest, ok := image.(name.Digest); ok {
+		return digest, nil
+	}
+	return registry.Resolve(ctx, image, i.options)
+}
+
+// Reference parses an image.
+func Reference(text string) (name.Reference, error) {
+	ref, err := name.ParseReference(text, name.WithDefaultTag(""))
+	if err != nil {
+		return nil, fmt.Errorf("expected an image, repository@sha256:… or repository:tag: %w", err)
+	}
+	if ref.Identifier() == "" {
+		return nil, errors.New("expected a digest or a tag after the repository: an image without one is whatever was pushed last")
+	}
+	return ref, nil
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/fibership/fibership/cmd/internal/target"
+	"github.com/fibership/fibership/internal/action"
+	"github.com/fibership/fibership/internal/analysis"
+	"github.com/fibership/fibership/internal/deploy"
+	"github.com/fibership/fibership/internal/metrics"
+	"github.com/fibership/fibership/internal/promote"
+	"github.com/fibership/fibership/internal/release"
+)
+
+var spec = action.New("promote", action.Deploy, "Bring exactly what passed staging to production on Kubernetes, as a judged canary or at once, and take it back when it fails")
+
+var (
+	from = action.Parsed(spec, "from", "text", "the environment that the release must have passed, and its namespace", target.Label,
+		action.Default("staging"))
+	fromKubeconfig = spec.Secret("from-kubeconfig", "kubeconfig of `from`, where that is another cluster", action.DefaultText("`kubeconfig`"))
+	fromContext    = spec.Text("from-context", "context of `from`, where that is another cluster", action.DefaultText("`context`"))
+	image          = action.Parsed(spec, "image", "text", "refused unless it is live and passed in `from`", target.Reference,
+		action.DefaultText("what is live and passed in `from`"), action.Example("ghcr.io/acme/orders@sha256:…"))
+	strategy = spec.Choice("strategy", "how the new version takes over", []string{string(promote.Rolling), string(promote.Canary)}, action.Default(string(promote.Canary)))
+	steps    = action.WordsOf(spec, "steps", "weights of a canary; 100% is implied", promote.ParseSteps,
+		action.Default("10%,50%"), action.Example("5%, 25%, 50%"))
+	stepDuration = spec.Duration("step-duration", "how long each step is watched at the least", action.Default("1m"))
+	_            = spec.Choice("traffic", "how weight is made true: by the share of pods behind the Service", []string{"replicas"}, action.Default("replicas"))
+	checks       = action.ListOf(spec, "analysis", "checks, judged at each step and during the watch", parseCheck,
+		action.Default("restarts < 1"), action.Example("error-rate < 1%"))
+	source = spec.Choice("metrics", "measured by requests of our own (`probe`) or read from each pod's /metrics (`pods`), both through the API server", []string{"probe", "pods"},
+		action.Default("pods"))
+	requestsMetric = spec.Text("requests-metric", "the counter or histogram of requests, for `pods`", action.DefaultText("recognised: OpenTelemetry's names and the usual ones"))
+	latencyMetric  = spec.Text("latency-metric", "the histogram of latency in seconds, for `pods`", action.DefaultText("recognised likewise"))
+	watch          = spec.Duration("watch", "how long the new version is watched after it took over; failing then rolls back", action.Default("2m"))
+	onInconclusive = spec.Choice("on-inconclusive", "what too little data to judge leads to",
+		[]string{string(promote.AbortInconclusive), string(promote.HoldInconclusive), string(promote.AdvanceInconclusive)}, action.Default(string(promote.AbortInconclusive)))
+	in    = target.Declare(spec, "production")
+	files = target.DeclareManifests(spec)
+)
+
+func init() {
+	spec.Output("verdict", "pass, fail, inconclusive or none")
+	spec.Output("weight", "the share of traffic that the new version reached, in percent")
+}
+
+func parseCheck(line string) (analysis.Check, error) {
+	check, err := analysis.Parse(line)
+	if err == nil && check.Metric == analysis.Query {
+		err = errors.New("query(…) needs a Prometheus to ask, which this version cannot")
+	}
+	return check, err
+}
+
+// planned is the promotion that the inputs describe.
+func planned(ctx context.Context, r *action.Run, t deploy.Target) (promote.Plan, error) {
+	passed, err := candidate(ctx, r, t)
+	if err != nil {
+		return promote.Plan{}, err
+	}
+	digest, err := name.NewDigest(passed.Image)
+	if err != nil {
+		return promote.Plan{}, fmt.Errorf("release %d of %s: %w", passed.Revision, *from, err)
+	}
+	if err := deploy.CheckImage(ctx, in.Images(r), passed.Image, r.Log); err != nil {
+		return promote.Plan{}, err
+	}
+	objects, err := files.Objects(ctx, r, t, digest)
+	if err != nil {
+		return promote.Plan{}, err
+	}
+	record := in.Record(r, spec.Name, passed.Image)
+	record.Strategy = *strategy
+	record.Commit, record.Ref, record.Committed = passed.Commit, passed.Ref, passed.Committed
+	return promote.Plan{
+		Record: record, Objects: objects, Strategy: promote.Strategy(*strategy),
+		Steps: *steps, StepDuration: *stepDuration, Watch: *watch,
+		Checks: *checks, Source: measured(r, t), OnInconclusive: promote.Policy(*onInconclusive),
+	}, nil
+}
+
+// candidate is the release of the environment before that may be promoted.
+func candidate(ctx context.Context, r *action.Run, t deploy.Target) (release.Record, error) {
+	origin := t
+	origin.Environment, origin.Namespace = *from, *from
+	if *fromKubeconfig != "" || *fromContext != "" {
+		c, err := target.Connect(r, fromKubeconfig, *fromContext)
+		if err != nil {
+			return release.Record{}, err
+		}
+		origin.Cluster = c
+	}
+	given := ""
+	if *image != nil {
+		digest, err := in.Images(r).Digest(ctx, *image)
+		if err != nil {
+			return release.Record{}, fmt.Errorf("resolve image %s: %w", *image, err)
+		}
+		given = digest.String()
+	}
+	passed, err := promote.Passed(ctx, origin, given)
+	if err == nil {
+		r.Linef("release %d of %s passed in %s: %s", passed.Revision, t.Service, *from, passed.Image)
+	}
+	return passed, err
+}
+
+// measured is where the numbers come from. Checks on restarts alone need no
+// request and no metrics.
+func measured(r *action.Run, t deploy.Target) metrics.Source {
+	requests := false
+	for _, c := range *checks {
+		requests = requests || c.Metric != analysis.Restarts
+	}
+	switch {
+	case !requests:
+		return metrics.RestartsOnly{}
+	case *source == "probe":
+		return metrics.Probe(t.Cluster, *files.Port, *files.Readiness, probeRate, r.Log)
+	default:
+		return metrics.Pods(t.Cluster, *files.Port, "/metrics", metrics.Names{Requests: *requestsMetric, Latency: *latencyMetric}, r.Log)
+	}
+}
+
+// probeRate is how many requests a second probes send to each version.
+const probeRate = 10
+
+// refused tells of a promotion that came to nothing.
+func refused(r *action.Run) deploy.Result {
+	return deploy.Result{Status: release.Refused, Record: in.Record(r, spec.Name, "")}
+}

@@ -1,0 +1,34 @@
+// Command promote brings exactly what is live and passed in staging to
+// production: as a canary that is judged step by step, or at once.
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/fibership/fibership/cmd/internal/target"
+	"github.com/fibership/fibership/internal/action"
+	"github.com/fibership/fibership/internal/deploy"
+	"github.com/fibership/fibership/internal/promote"
+)
+
+func main() { action.Main(spec, run) }
+
+func run(ctx context.Context, r *action.Run) error {
+	t, err := in.Target(r)
+	if err != nil {
+		return err
+	}
+	plan, err := planned(ctx, r, t)
+	if err != nil {
+		return errors.Join(err, report(r, t, refused(r), err))
+	}
+	var result deploy.Result
+	if *in.DryRun {
+		result, err = deploy.DryRun(ctx, t, deploy.Plan{Record: plan.Record, Objects: plan.Objects})
+	} else {
+		result, err = promote.Run(ctx, t, plan)
+	}
+	target.TellDossier(r, err)
+	return errors.Join(err, report(r, t, result, err))
+}

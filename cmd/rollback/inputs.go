@@ -1,0 +1,29 @@
+package main
+
+import (
+	"github.com/fibership/fibership/cmd/internal/target"
+	"github.com/fibership/fibership/internal/action"
+	"github.com/fibership/fibership/internal/deploy"
+)
+
+var spec = action.New("rollback", action.Deploy, "Restore an earlier release of a service on Kubernetes, whole and in seconds; or show what was released")
+
+var (
+	to = spec.Text("to", "`previous` (the last that succeeded before the one live), a release number, an image digest, or a commit (7 characters at least)",
+		action.Default("previous"), action.Example("12"))
+	reason = spec.Text("reason", "why; kept in the history", action.Example("checkout answers 500"))
+	list   = spec.Bool("list", "show the history and change nothing", action.Default("false"))
+	in     = target.Declare(spec, "production")
+)
+
+func init() {
+	spec.Output("restored-release", "the number of the release whose objects were restored")
+	spec.Output("history", "the releases, newest first, JSON")
+}
+
+// back is the rollback that the inputs describe.
+func back(r *action.Run) deploy.Back {
+	record := in.Record(r, spec.Name, "")
+	record.Reason = *reason
+	return deploy.Back{To: *to, Record: record, Images: in.Images(r), DryRun: *in.DryRun}
+}

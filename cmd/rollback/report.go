@@ -1,0 +1,42 @@
+package main
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/fibership/fibership/cmd/internal/target"
+	"github.com/fibership/fibership/internal/action"
+	"github.com/fibership/fibership/internal/deploy"
+	"github.com/fibership/fibership/internal/release"
+)
+
+// report sets the outputs and writes the summary, on failure too.
+func report(r *action.Run, t deploy.Target, result deploy.Result, err error) error {
+	if result.Record.Restored > 0 {
+		r.Set("restored-release", strconv.Itoa(result.Record.Restored))
+	}
+	target.Summary(r, "Rollback", t, result, err)
+	r.Summary(action.Details("History", target.History(result.History)))
+	return errors.Join(target.Outputs(r, result, ""), setHistory(r, result.History))
+}
+
+// listed shows the history and nothing else.
+func listed(r *action.Run, t deploy.Target, h release.History) error {
+	live, _ := h.Live()
+	for _, line := range strings.Split(target.Lines(h), "\n") {
+		r.Linef("%s", line)
+	}
+	r.Summary("### Releases of " + action.Escape(t.Service) + " in " + action.Escape(t.Environment) + "\n\n" + target.History(h))
+	result := deploy.Result{Status: release.Planned, Record: live, History: h}
+	return errors.Join(target.Outputs(r, result, ""), setHistory(r, h))
+}
+
+func setHistory(r *action.Run, h release.History) error {
+	plain := make(release.History, 0, len(h))
+	for _, record := range h {
+		record.Objects, record.Beside = nil, nil
+		plain = append(plain, record)
+	}
+	return target.SetJSON(r, "history", plain)
+}

@@ -1,0 +1,38 @@
+package action
+
+import "errors"
+
+// ListOf declares one item a line, each parsed at the edge; all that are wrong
+// are reported.
+func ListOf[T any](s *Spec, name, usage string, parse func(string) (T, error), options ...Option) *[]T {
+	return Parsed(s, name, "list", usage, each(parseList, parse), options...)
+}
+
+// WordsOf declares a list that may also be written with commas and is parsed
+// as a whole.
+func WordsOf[T any](s *Spec, name, usage string, parse func([]string) (T, error), options ...Option) *T {
+	return Parsed(s, name, "list or comma-separated", usage, func(raw string) (T, error) {
+		words, err := parseWords(raw)
+		if err != nil {
+			var none T
+			return none, err
+		}
+		return parse(words)
+	}, options...)
+}
+
+func each[T any](split func(string) ([]string, error), parse func(string) (T, error)) func(string) ([]T, error) {
+	return func(raw string) ([]T, error) {
+		items, err := split(raw)
+		if err != nil {
+			return nil, err
+		}
+		all := make([]T, 0, len(items))
+		var errs []error
+		for _, item := range items {
+			one, err := parse(item)
+			all, errs = append(all, one), append(errs, err)
+		}
+		return all, errors.Join(errs...)
+	}
+}

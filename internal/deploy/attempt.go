@@ -1,0 +1,251 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/fibership/fibership/internal/cluster"
+	"github.com/fibership/fibership/internal/history"
+	"github.com/fibership/fibership/internal/release"
+)
+
+// The steps of an attempt, each recorded before it is taken. What an undo has
+// to do follows from the last one recorded.
+const (
+	StepBegin  = "begin"
+	StepCanary = "canary" // followed by the weight; nothing of the live release was touched yet
+	StepApply  = "apply"
+	StepServe  = "serve"
+	StepCheck  = "check"
+	StepWatch  = "watch"
+	StepFinish = "finish" // all passed: what is left is done forwards
+	StepUndo   = "undo"
+)
+
+// Attempt is a release on its way: recorded as under way until Finish or Fail
+// ends it, or, after a kill, the next session.
+type Attempt struct {
+	*Session
+	Record  release.Record
+	base    release.Record // what an undo returns to; zero: nothing was there
+	changes []Change
+}
+
+// Begin records the release before anything of it is applied.
+func (s *Session) Begin(ctx context.Context, r release.Record, objects []*unstructured.Unstructured, changes []Change) (*Attempt, error) {
+	base, _ := s.History.Good()
+	r.Format, r.Status, r.Step = release.Format, release.Underway, StepBegin
+	r.Service, r.Environment, r.Namespace = s.Service, s.Environment, s.Namespace
+	r.Base, r.Started = base.Revision, time.Now().UTC()
+	r.Objects = wantedObjects(changes)
+	if err := s.store.Begin(ctx, &r, objects); err != nil {
+		return nil, fmt.Errorf("record release of %s: %w", s.Service, err)
+	}
+	s.History = append(release.History{r}, s.History...)
+	s.Log.Linef("release %d of %s: %s", r.Revision, s.Service, Count(changes))
+	return &Attempt{Session: s, Record: r, base: base, changes: changes}, nil
+}
+
+func wantedObjects(changes []Change) []release.Object {
+	var objects []release.Object
+	for _, c := range changes {
+		if c.Verb != Remove {
+			objects = append(objects, c.Object)
+		}
+	}
+	return objects
+}
+
+// Step records that the named step is about to be taken, with all that the
+// record holds by now.
+func (a *Attempt) Step(ctx context.Context, step string) error {
+	a.Record.Step = step
+	return a.save(ctx)
+}
+
+// Beside records what is about to be put beside the release, so that it is
+// removed whatever happens.
+func (a *Attempt) Beside(ctx context.Context, step string, objects []release.Object) error {
+	a.Record.Beside = objects
+	return a.Step(ctx, step)
+}
+
+func (a *Attempt) save(ctx context.Context) error {
+	if err := a.store.Update(ctx, &a.Record); err != nil {
+		return fmt.Errorf("record step %q of release %d: %w", a.Record.Step, a.Record.Revision, err)
+	}
+	a.replace(a.Record)
+	return nil
+}
+
+// replace puts a changed record into the session's history.
+func (s *Session) replace(r release.Record) {
+	for i := range s.History {
+		if s.History[i].Revision == r.Revision {
+			s.History[i] = r
+		}
+	}
+}
+
+// Apply sends what differs, in order.
+func (a *Attempt) Apply(ctx context.Context) error {
+	if err := a.Step(ctx, StepApply); err != nil {
+		return err
+	}
+	return a.send(ctx, func(Change) bool { return true })
+}
+
+// ApplyNew sends only configuration that the live release does not know, and
+// so cannot be disturbed by: what a canary needs before it starts.
+func (a *Attempt) ApplyNew(ctx context.Context) error {
+	return a.send(ctx, func(c Change) bool {
+		kind := c.Object.GroupKind()
+		configuration := kind.Group == "" && (kind.Kind == "ConfigMap" || kind.Kind == "Secret" || kind.Kind == "ServiceAccount")
+		return configuration && c.Verb == Create
+	})
+}
+
+func (a *Attempt) send(ctx context.Context, which func(Change) bool) error {
+	scaled := a.autoscaled(ctx)
+	for i, c := range a.changes {
+		if c.Verb != Create && c.Verb != Update || !which(c) {
+			continue
+		}
+		live, err := a.Cluster.Apply(ctx, scaled.keep(c), options(c.Wanted))
+		if err != nil {
+			return fmt.Errorf("apply %s: %w", c.Object, err)
+		}
+		seen := &a.Record.Objects[i] // wanted objects stand first, in the same order
+		seen.UID, seen.Seen = string(live.GetUID()), cluster.Seen(live)
+		a.changes[i].Verb, a.changes[i].Live = Same, live
+		a.Log.Linef("%sd %s", c.Verb, c.Object)
+	}
+	return nil
+}
+
+// ForceAnnotation on an object takes its fields over from other managers.
+const ForceAnnotation = "fibership.dev/force"
+
+func options(u *unstructured.Unstructured) cluster.ApplyOptions {
+	return cluster.ApplyOptions{Force: u.GetAnnotations()[ForceAnnotation] == "true"}
+}
+
+// RemoveBeside takes away what stood beside the release on its way.
+func (a *Attempt) RemoveBeside(ctx context.Context) error {
+	if len(a.Record.Beside) == 0 {
+		return nil
+	}
+	if err := a.remove(ctx, a.Record.Beside); err != nil {
+		return err
+	}
+	a.Record.Beside = nil
+	return nil
+}
+
+// Finish ends an attempt that passed: what is not wanted any more goes, and
+// the record says succeeded.
+func (a *Attempt) Finish(ctx context.Context) error {
+	if err := a.Step(ctx, StepFinish); err != nil {
+		return err
+	}
+	if err := a.RemoveBeside(ctx); err != nil {
+		return err
+	}
+	if err := a.removeChanged(ctx, a.changes); err != nil {
+		return err
+	}
+	a.Record.Status, a.Record.Ended, a.Record.Weight = release.Succeeded, time.Now().UTC(), 100
+	if err := a.save(ctx); err != nil {
+		return err
+	}
+	a.Log.Linef("release %d of %s is live", a.Record.Revision, a.Service)
+	if err := a.tidy(ctx); err != nil {
+		a.Log.Linef("old releases were not swept, the next run does it: %v", err)
+	}
+	return nil
+}
+
+// tidy drops the oldest records and the configuration that no kept release needs.
+func (a *Attempt) tidy(ctx context.Context) error {
+	dropped, err := a.store.Prune(ctx, Keep)
+	if err != nil {
+		return err
+	}
+	gone := make(map[int]bool)
+	for _, r := range dropped {
+		gone[r.Revision] = true
+	}
+	var kept release.History
+	for _, r := range a.History {
+		if !gone[r.Revision] {
+			kept = append(kept, r)
+		}
+	}
+	a.History = kept
+	return a.sweep(ctx)
+}
+
+// sweep removes versioned configuration that no release needs which can be
+// restored. It looks at the cluster, not at what this run did, so that it also
+// finds what a killed run left.
+func (s *Session) sweep(ctx context.Context) error {
+	labels := s.labels()
+	labels[release.VersionedLabel] = "true"
+	live, err := s.Cluster.Live(ctx, s.Namespace, labels, []schema.GroupVersionKind{
+		{Version: "v1", Kind: "ConfigMap"}, {Version: "v1", Kind: "Secret"},
+	})
+	if err != nil {
+		return err
+	}
+	needed := s.needed()
+	var errs []error
+	for key, u := range live {
+		if !needed[key] {
+			o := release.Describe(u)
+			o.UID = string(u.GetUID())
+			errs = append(errs, s.Cluster.Delete(ctx, o, false))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Session) removeChanged(ctx context.Context, changes []Change) error {
+	var objects []release.Object
+	for _, c := range changes {
+		if c.Verb == Remove {
+			o := c.Object
+			o.UID = string(c.Live.GetUID())
+			objects = append(objects, o)
+		}
+	}
+	return s.remove(ctx, objects)
+}
+
+func (s *Session) remove(ctx context.Context, objects []release.Object) error {
+	for _, o := range objects {
+		if err := s.Cluster.Delete(ctx, o, false); err != nil {
+			return fmt.Errorf("remove %s: %w", o, err)
+		}
+		s.Log.Linef("removed %s", o)
+	}
+	return nil
+}
+
+// Result completes what is told of the attempt.
+func (a *Attempt) Result(r Result) Result {
+	r.Record, r.Status, r.Checks = a.Record, a.Record.Status, a.Record.Checks
+	r.Weight, r.History = a.Record.Weight, a.History
+	if r.Status == release.Underway { // it could not be ended here: the next run will
+		r.Status = release.Failed
+	}
+	return r
+}
+
+// lost says whether the lock went to somebody else: then nothing may be
+// written any more, not even an undo.
+func lost(err error) bool { return errors.Is(err, history.ErrLost) }

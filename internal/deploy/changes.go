@@ -1,0 +1,186 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/fibership/fibership/internal/cluster"
+	"github.com/fibership/fibership/internal/release"
+)
+
+// Verb says what happens to an object.
+type Verb string
+
+// The verbs of a plan.
+const (
+	Same   Verb = "unchanged"
+	Create Verb = "create"
+	Update Verb = "update"
+	Remove Verb = "remove"
+)
+
+// Change is what a plan does to one object.
+type Change struct {
+	Verb   Verb
+	Object release.Object
+	Wanted *unstructured.Unstructured // nil: to be removed
+	Live   *unstructured.Unstructured // nil: not there
+	Diff   string                     // for people; only in dry runs
+}
+
+// Compare holds the wanted objects against what the cluster has. An object is
+// unchanged if it is what the last release applied and nobody has touched it
+// since; what earlier releases brought and is not wanted any more is removed.
+// It costs one request for each kind of object.
+func (s *Session) Compare(ctx context.Context, wanted []*unstructured.Unstructured) ([]Change, error) {
+	live, _ := s.History.Live()
+	changes, err := s.compareTo(ctx, live, wanted)
+	if err != nil {
+		return nil, &Refusal{Reason: "read what is live", Err: err}
+	}
+	return changes, nil
+}
+
+// compareTo compares with what base applied.
+func (s *Session) compareTo(ctx context.Context, base release.Record, wanted []*unstructured.Unstructured) ([]Change, error) {
+	known := s.known()
+	live, err := s.Cluster.Live(ctx, s.Namespace, s.labels(), kinds(wanted, known))
+	if err != nil {
+		return nil, err
+	}
+	return compare(wanted, base.Objects, known, live, s.needed()), nil
+}
+
+// compare is pure. base is what the live release applied, known whatever the
+// releases since the last good one brought, live what the cluster holds with
+// our labels; configuration that a kept release needs is not removed.
+func compare(wanted []*unstructured.Unstructured, base, known []release.Object, live map[string]*unstructured.Unstructured, needed map[string]bool) []Change {
+	before := make(map[string]release.Object, len(base))
+	for _, o := range base {
+		before[o.Key()] = o
+	}
+	want := make(map[string]bool, len(wanted))
+	var changes []Change
+	for _, u := range wanted {
+		o := release.Describe(u)
+		want[o.Key()] = true
+		c := Change{Object: o, Wanted: u, Live: live[o.Key()]}
+		was, had := before[o.Key()]
+		switch {
+		case c.Live == nil:
+			c.Verb = Create
+		case had && was.Hash == o.Hash && untouched(was, c.Live):
+			c.Verb = Same
+			c.Object.UID, c.Object.Seen = was.UID, was.Seen
+		default:
+			c.Verb = Update
+		}
+		changes = append(changes, c)
+	}
+	gone := make(map[string]bool)
+	for i := len(known) - 1; i >= 0; i-- { // what was applied last goes first
+		o := known[i]
+		key := o.Key()
+		if want[key] || needed[key] || gone[key] || live[key] == nil {
+			continue
+		}
+		gone[key] = true
+		changes = append(changes, Change{Verb: Remove, Object: o, Live: live[key]})
+	}
+	return changes
+}
+
+// untouched says whether the live object is still as it was after it was applied.
+func untouched(was release.Object, live *unstructured.Unstructured) bool {
+	return was.UID != "" && was.UID == string(live.GetUID()) && was.Seen == cluster.Seen(live)
+}
+
+// known is every object that the releases from the last good one on brought:
+// all that may be in the cluster and be ours.
+func (s *Session) known() []release.Object {
+	good, _ := s.History.Good()
+	var known []release.Object
+	for _, r := range s.History {
+		if r.Revision >= good.Revision {
+			known = append(known, r.Objects...)
+			known = append(known, r.Beside...)
+		}
+	}
+	return known
+}
+
+// needed is the versioned configuration of all releases that can be restored.
+func (s *Session) needed() map[string]bool {
+	needed := make(map[string]bool)
+	for _, r := range s.History {
+		if r.Status != release.Succeeded {
+			continue
+		}
+		for _, o := range r.Objects {
+			if o.Versioned {
+				needed[o.Key()] = true
+			}
+		}
+	}
+	return needed
+}
+
+// kinds is the kinds of all objects, each once.
+func kinds(wanted []*unstructured.Unstructured, known []release.Object) []schema.GroupVersionKind {
+	var all []schema.GroupVersionKind
+	seen := make(map[schema.GroupKind]bool)
+	add := func(gvk schema.GroupVersionKind) {
+		if !seen[gvk.GroupKind()] {
+			seen[gvk.GroupKind()] = true
+			all = append(all, gvk)
+		}
+	}
+	for _, u := range wanted {
+		add(u.GroupVersionKind())
+	}
+	for _, o := range known {
+		add(schema.FromAPIVersionAndKind(o.APIVersion, o.Kind))
+	}
+	return all
+}
+
+// same says whether a plan changes nothing: no object, and not the image.
+func (s *Session) same(r release.Record, changes []Change) bool {
+	live, ok := s.History.Live()
+	if !ok || live.Status != release.Succeeded || live.Image != r.Image {
+		return false
+	}
+	for _, c := range changes {
+		if c.Verb != Same {
+			return false
+		}
+	}
+	return true
+}
+
+// Diff fills in, for people, what would change in each object.
+func (s *Session) Diff(ctx context.Context, changes []Change) error {
+	for i, c := range changes {
+		if c.Verb != Create && c.Verb != Update {
+			continue
+		}
+		after, err := s.Cluster.Apply(ctx, c.Wanted, cluster.ApplyOptions{DryRun: true})
+		if err != nil {
+			after = c.Wanted
+		}
+		changes[i].Diff = cluster.Diff(c.Live, after)
+	}
+	return ctx.Err()
+}
+
+// Count tells the changes in words: "2 created, 1 updated, 5 unchanged".
+func Count(changes []Change) string {
+	n := make(map[Verb]int)
+	for _, c := range changes {
+		n[c.Verb]++
+	}
+	return fmt.Sprintf("%d to create, %d to update, %d to remove, %d unchanged", n[Create], n[Update], n[Remove], n[Same])
+}

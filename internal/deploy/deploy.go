@@ -1,0 +1,218 @@
+// Package deploy brings a release to an environment and, when it fails, the
+// one before it back. It holds the order of things — lock, settle, compare,
+// record, apply, wait, check, finish or undo — and the building blocks of that
+// order, of which promote makes its walk and rollback its restore. Inputs and
+// Markdown are not its business.
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/fibership/fibership/internal/analysis"
+	"github.com/fibership/fibership/internal/cluster"
+	"github.com/fibership/fibership/internal/progress"
+	"github.com/fibership/fibership/internal/release"
+)
+
+// Target is one service in one environment, and the way to it.
+type Target struct {
+	Service     string
+	Environment string
+	Namespace   string
+	Holder      string // who asks: told to others that wait for the lock
+	Timeout     time.Duration
+	Cluster     *cluster.Client
+	Log         progress.Log
+}
+
+// labels are on every object of the target's releases.
+func (t Target) labels() map[string]string { return Labels(t.Service, t.Environment) }
+
+// Labels mark an object as belonging to a service in an environment. What
+// lacks them is never deleted.
+func Labels(service, environment string) map[string]string {
+	return map[string]string{
+		"fibership.dev/service":     service,
+		"fibership.dev/environment": environment,
+	}
+}
+
+// Plan is a release to be made.
+type Plan struct {
+	// Record says who brings what and why. What the deploy finds out —
+	// revision, base, status, times — is filled in as it goes.
+	Record release.Record
+	// Objects is everything of the release, ready to be applied, in order.
+	Objects []*unstructured.Unstructured
+	// Check puts the release to the test once it serves. It may be nil.
+	Check func(ctx context.Context) []analysis.Result
+	// Keep leaves a failed release where it is.
+	Keep bool
+}
+
+// Result tells how far a deploy came; it is filled in on failure too.
+type Result struct {
+	Status   release.Status
+	Record   release.Record // of the release made; of the one live where none was
+	Previous release.Record // what was live before; zero where nothing was
+	Changes  []Change
+	Checks   []analysis.Result
+	Verdict  analysis.Verdict // of a promotion's analysis
+	Judged   bool             // whether there was an analysis
+	Weight   int              // share of traffic that the new version reached, in percent
+	History  release.History  // as it is afterwards, newest first
+}
+
+// Refusal is an error found before anything was changed.
+type Refusal struct {
+	Reason string
+	Advice string // the next step to take
+	Err    error  // what it follows from; may be nil
+}
+
+func (r *Refusal) Error() string {
+	if r.Err == nil {
+		return r.Reason
+	}
+	return fmt.Sprintf("%s: %v", r.Reason, r.Err)
+}
+
+// Next is the next step to take.
+func (r *Refusal) Next() string {
+	if r.Advice != "" {
+		return r.Advice
+	}
+	var next interface{ Next() string }
+	if errors.As(r.Err, &next) {
+		return next.Next()
+	}
+	return ""
+}
+
+func (r *Refusal) Unwrap() error { return r.Err }
+
+// DryRun tells what Run would do, and changes nothing: no lock is taken and
+// nothing is settled.
+func DryRun(ctx context.Context, t Target, p Plan) (Result, error) {
+	s, err := Peek(ctx, t)
+	if err != nil {
+		return Result{Status: release.Refused}, err
+	}
+	return s.plan(ctx, p)
+}
+
+// Run makes the release.
+func Run(ctx context.Context, t Target, p Plan) (Result, error) {
+	s, err := Open(ctx, t)
+	if err != nil {
+		return Result{Status: release.Refused}, err
+	}
+	defer s.Close(ctx)
+	return s.Run(ctx, p)
+}
+
+// Run makes the release within a session.
+func (s *Session) Run(ctx context.Context, p Plan) (Result, error) {
+	result, err := s.Prepare(ctx, p.Record, p.Objects)
+	if err != nil {
+		return result, err
+	}
+	if result.Status == release.Unchanged {
+		return s.recheck(ctx, p, result)
+	}
+	a, err := s.Begin(ctx, p.Record, p.Objects, result.Changes)
+	if err != nil {
+		result.Status = release.Refused
+		return result, err
+	}
+	err = a.roll(ctx, p)
+	if err == nil {
+		err = a.Finish(ctx)
+	}
+	if err != nil {
+		err = a.Fail(ctx, err, p.Keep)
+	}
+	return a.Result(result), err
+}
+
+// roll applies, waits and checks.
+func (a *Attempt) roll(ctx context.Context, p Plan) error {
+	if err := a.Apply(ctx); err != nil {
+		return err
+	}
+	if err := a.Serve(ctx); err != nil {
+		return err
+	}
+	if p.Check == nil {
+		return nil
+	}
+	if err := a.Step(ctx, StepCheck); err != nil {
+		return err
+	}
+	a.Record.Checks = append(a.Record.Checks, p.Check(ctx)...)
+	return Passed(ctx, a.Record.Checks)
+}
+
+// Passed is nil if every check passed, and names those that did not.
+func Passed(ctx context.Context, checks []analysis.Result) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	var failed []error
+	for _, c := range checks {
+		if c.Verdict != analysis.Pass {
+			failed = append(failed, fmt.Errorf("check %q: %s: %s", c.Check, c.Verdict, c.Detail))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// Prepare compares the release with what is live and lets the API server judge
+// what differs. The status is then refused (with the error), unchanged, or
+// planned: ready to begin.
+func (s *Session) Prepare(ctx context.Context, r release.Record, objects []*unstructured.Unstructured) (Result, error) {
+	result := s.result(r)
+	var err error
+	if result.Changes, err = s.Compare(ctx, objects); err != nil {
+		return result, err
+	}
+	if s.same(r, result.Changes) {
+		result.Record = result.Previous
+		result.Status = release.Unchanged
+		s.Log.Linef("release %d is live with these very objects: nothing to change", result.Record.Revision)
+		return result, nil
+	}
+	if err := s.Preflight(ctx, result.Changes); err != nil {
+		return result, err
+	}
+	result.Status = release.Planned
+	return result, nil
+}
+
+// plan is where a dry run ends.
+func (s *Session) plan(ctx context.Context, p Plan) (Result, error) {
+	result, err := s.Prepare(ctx, p.Record, p.Objects)
+	if err != nil {
+		return result, err
+	}
+	result.Status = release.Planned
+	return result, s.Diff(ctx, result.Changes)
+}
+
+// recheck puts a release to the test that is live already.
+func (s *Session) recheck(ctx context.Context, p Plan, result Result) (Result, error) {
+	if p.Check == nil {
+		return result, nil
+	}
+	result.Checks = p.Check(ctx)
+	if err := Passed(ctx, result.Checks); err != nil {
+		result.Status = release.Failed
+		return result, fmt.Errorf("release %d, unchanged, does not pass any more: %w", result.Record.Revision, err)
+	}
+	return result, nil
+}

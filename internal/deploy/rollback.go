@@ -1,0 +1,72 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/fibership/fibership/internal/analysis"
+	"github.com/fibership/fibership/internal/release"
+)
+
+// Back is a rollback to be made: a deploy whose objects are an older release's.
+type Back struct {
+	To     string // previous, a release number, an image digest or a commit
+	Record release.Record
+	Images Images
+	DryRun bool
+	Check  func(ctx context.Context) []analysis.Result // may be nil
+}
+
+// Rollback restores an earlier release, whole, as a new release. It is refused
+// before anything changes where the release is not there, its image is gone or
+// a barrier lies between.
+func Rollback(ctx context.Context, t Target, b Back) (Result, error) {
+	open := Open
+	if b.DryRun {
+		open = Peek
+	}
+	s, err := open(ctx, t)
+	if err != nil {
+		return Result{Status: release.Refused}, err
+	}
+	defer s.Close(ctx)
+	result := s.result(b.Record)
+	plan, err := s.Restore(ctx, b)
+	if err != nil {
+		return result, err
+	}
+	if !b.DryRun {
+		return s.Run(ctx, plan)
+	}
+	return s.plan(ctx, plan)
+}
+
+// Restore plans the rollback.
+func (s *Session) Restore(ctx context.Context, b Back) (Plan, error) {
+	found, err := s.History.Find(b.To)
+	if err != nil {
+		return Plan{}, &Refusal{Reason: fmt.Sprintf("roll %s in %s back to %s", s.Service, s.Environment, b.To), Err: err,
+			Advice: "run with list: true to see the history"}
+	}
+	live, _ := s.History.Live()
+	for _, r := range s.History.Between(found.Revision, live.Revision) {
+		if r.Barrier && r.Status == release.Succeeded {
+			return Plan{}, &Refusal{
+				Reason: fmt.Sprintf("release %d is a barrier: what it changed cannot be taken back, and release %d lies before it", r.Revision, found.Revision),
+				Advice: fmt.Sprintf("roll back to release %d or a later one, or deploy a fix", r.Revision),
+			}
+		}
+	}
+	objects, err := s.store.Objects(ctx, found)
+	if err != nil {
+		return Plan{}, &Refusal{Reason: fmt.Sprintf("read release %d", found.Revision), Err: err}
+	}
+	if err := CheckImage(ctx, b.Images, found.Image, s.Log); err != nil {
+		return Plan{}, err
+	}
+	s.Log.Linef("release %d (%s) is to be restored", found.Revision, found.Image)
+	r := b.Record
+	r.Image, r.Commit, r.Ref, r.Committed = found.Image, found.Commit, found.Ref, found.Committed
+	r.Restored = found.Revision
+	return Plan{Record: r, Objects: objects, Check: b.Check}, nil
+}

@@ -1,0 +1,69 @@
+package deploy
+
+import (
+	"context"
+	"encoding/json"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/fibership/fibership/internal/cluster"
+)
+
+// scaled is the workloads ("kind/name") that an autoscaler owns the size of.
+type scaled map[string]bool
+
+// autoscaled asks for the namespace's autoscalers. Where they may not be read,
+// only those among the release's own objects are known, and manifests that
+// name a size keep it.
+func (s *Session) autoscaled(ctx context.Context) scaled {
+	found := make(scaled)
+	list, err := s.Cluster.Kube.AutoscalingV2().HorizontalPodAutoscalers(s.Namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return found
+	}
+	for _, h := range list.Items {
+		found[h.Spec.ScaleTargetRef.Kind+"/"+h.Spec.ScaleTargetRef.Name] = true
+	}
+	return found
+}
+
+// keep gives the object to send: of a workload whose size is an autoscaler's,
+// without replicas, so that applying never resizes it. Where the size is still
+// ours by an earlier apply, leaving it out would reset it to one: then the
+// live size is sent, which changes nothing.
+func (s scaled) keep(c Change) *unstructured.Unstructured {
+	_, sized, _ := unstructured.NestedFieldNoCopy(c.Wanted.Object, "spec", "replicas")
+	if sized && !s[c.Object.Kind+"/"+c.Object.Name] {
+		return c.Wanted
+	}
+	if !sized && (c.Live == nil || !ownsReplicas(c.Live)) {
+		return c.Wanted
+	}
+	u := c.Wanted.DeepCopy()
+	unstructured.RemoveNestedField(u.Object, "spec", "replicas")
+	if c.Live == nil || !ownsReplicas(c.Live) {
+		return u
+	}
+	if live, ok, _ := unstructured.NestedInt64(c.Live.Object, "spec", "replicas"); ok {
+		_ = unstructured.SetNestedField(u.Object, live, "spec", "replicas")
+	}
+	return u
+}
+
+// ownsReplicas says whether our last apply of the object still owns its size.
+func ownsReplicas(u *unstructured.Unstructured) bool {
+	for _, m := range u.GetManagedFields() {
+		if m.Manager != cluster.Manager || m.Operation != metav1.ManagedFieldsOperationApply || m.FieldsV1 == nil {
+			continue
+		}
+		var fields struct {
+			Spec map[string]json.RawMessage `json:"f:spec"`
+		}
+		if json.Unmarshal(m.FieldsV1.Raw, &fields) == nil {
+			_, owns := fields.Spec["f:replicas"]
+			return owns
+		}
+	}
+	return false
+}

@@ -1,0 +1,168 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/fibership/fibership/internal/cluster"
+	"github.com/fibership/fibership/internal/history"
+	"github.com/fibership/fibership/internal/release"
+)
+
+// Keep is the number of releases that a history holds.
+const Keep = 20
+
+// letGo bounds what is done after the work: handing back the lock.
+const letGo = 3 * time.Second
+
+// Session is exclusive access to a target: the lock is held, what dead runners
+// left is settled, and every write is fenced by the lock.
+type Session struct {
+	Target
+	History release.History
+
+	store *history.Store
+	lock  *history.Lock // nil in a session that only looks
+}
+
+// Peek reads the history and takes no lock. The session must not write.
+func Peek(ctx context.Context, t Target) (*Session, error) {
+	if err := reachable(ctx, t, reads(t.Namespace)); err != nil {
+		return nil, err
+	}
+	s := &Session{Target: t, store: history.Open(t.Cluster, t.Service, t.Environment, t.Namespace)}
+	var err error
+	if s.History, err = s.store.List(ctx); err != nil {
+		return nil, &Refusal{Reason: "read the history of " + t.Service, Err: err}
+	}
+	return s, nil
+}
+
+// Open waits for the lock, then ends what a dead runner left half done. The
+// caller closes the session.
+func Open(ctx context.Context, t Target) (*Session, error) {
+	if err := reachable(ctx, t, append(reads(t.Namespace), writes(t.Namespace)...)); err != nil {
+		return nil, err
+	}
+	lock, err := acquire(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	t.Cluster = t.Cluster.Fenced(lock.Check)
+	s := &Session{Target: t, lock: lock, store: history.Open(t.Cluster, t.Service, t.Environment, t.Namespace)}
+	if s.History, err = s.store.List(ctx); err != nil {
+		s.Close(ctx)
+		return nil, &Refusal{Reason: "read the history of " + t.Service, Err: err}
+	}
+	if err := s.settle(ctx); err != nil {
+		s.Close(ctx)
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close hands the lock back, also after a cancel. A lock that cannot be handed
+// back expires by itself.
+func (s *Session) Close(ctx context.Context) {
+	if s.lock == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), letGo)
+	defer cancel()
+	if err := s.lock.Release(ctx); err != nil && !errors.Is(err, history.ErrLost) {
+		s.Log.Linef("the lock was not handed back and expires by itself: %v", err)
+	}
+}
+
+// reachable refuses where the namespace cannot be worked in or rights are
+// missing, before anything is written.
+func reachable(ctx context.Context, t Target, needs []cluster.Access) error {
+	t.Log.Linef("cluster %s, by %s", t.Cluster.Server, t.Cluster.Source)
+	if err := t.Cluster.Namespace(ctx, t.Namespace); err != nil {
+		return &Refusal{Reason: "namespace " + t.Namespace + " cannot be deployed to", Err: err}
+	}
+	missing, err := t.Cluster.Can(ctx, needs)
+	if err != nil {
+		return &Refusal{Reason: "ask the API server for our rights", Err: err}
+	}
+	if len(missing) > 0 {
+		return &Refusal{
+			Reason: fmt.Sprintf("no right to %s in namespace %s", list(missing), t.Namespace),
+			Advice: "add these rules to the role of the kubeconfig's user:\n" + cluster.Rules(missing),
+		}
+	}
+	return nil
+}
+
+// reads is what looking at releases needs; the rights on the user's own
+// objects are told by the server's dry run.
+func reads(namespace string) []cluster.Access {
+	return accesses(namespace, "", "secrets", "get", "list")
+}
+
+// writes is what making releases needs beside.
+func writes(namespace string) []cluster.Access {
+	return slices.Concat(
+		accesses(namespace, "", "secrets", "create", "update", "delete"),
+		accesses(namespace, "coordination.k8s.io", "leases", "get", "create", "update"),
+		accesses(namespace, "", "pods", "list", "watch"),
+		accesses(namespace, "apps", "replicasets", "list", "watch"),
+	)
+}
+
+func accesses(namespace, group, resource string, verbs ...string) []cluster.Access {
+	var all []cluster.Access
+	for _, verb := range verbs {
+		all = append(all, cluster.Access{Verb: verb, Group: group, Resource: resource, Namespace: namespace})
+	}
+	return all
+}
+
+func list(missing []cluster.Access) string {
+	text := ""
+	for i, m := range missing {
+		if i > 0 {
+			text += ", "
+		}
+		text += m.Verb + " " + m.Resource
+		if m.Subresource != "" {
+			text += "/" + m.Subresource
+		}
+	}
+	return text
+}
+
+func acquire(ctx context.Context, t Target) (*history.Lock, error) {
+	waitCtx, cancel := context.WithTimeout(ctx, t.Timeout)
+	defer cancel()
+	store := history.Open(t.Cluster, t.Service, t.Environment, t.Namespace)
+	lock, err := store.Lock(waitCtx, t.Holder, func(w history.Wait) {
+		t.Log.Linef("waiting: %s is being changed by %s since %s (place %d in the line)",
+			t.Service, w.By, w.Since.UTC().Format("15:04:05"), w.Position)
+	})
+	var held *history.HeldError
+	switch {
+	case err == nil:
+		return lock, nil
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case errors.As(err, &held):
+		return nil, &Refusal{
+			Reason: fmt.Sprintf("%s in %s is being changed by %s, and was for all of the %v that we waited", t.Service, t.Environment, held.By, t.Timeout),
+			Advice: "wait for that run to end and run this one again, or give a longer timeout. A run that died lets go by itself within half a minute.",
+			Err:    err,
+		}
+	default:
+		return nil, &Refusal{Reason: "take the lock of " + t.Service, Err: err}
+	}
+}
+
+// result is what can be told before anything is done.
+func (s *Session) result(r release.Record) Result {
+	live, _ := s.History.Live()
+	r.Base = live.Revision
+	return Result{Status: release.Refused, Record: r, Previous: live, History: s.History}
+}

@@ -1,0 +1,44 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/fibership/fibership/internal/release"
+)
+
+// settle ends every release that a dead runner left under way: forwards where
+// all had passed, else back to the release before. We hold the lock, so
+// whoever began them cannot write any more.
+func (s *Session) settle(ctx context.Context) error {
+	for _, r := range s.History.Underway() {
+		if err := s.settleOne(ctx, r); err != nil {
+			return fmt.Errorf("settle release %d, which a run that died left at step %q: %w", r.Revision, r.Step, err)
+		}
+	}
+	return nil
+}
+
+func (s *Session) settleOne(ctx context.Context, r release.Record) error {
+	a := &Attempt{Session: s, Record: r}
+	a.base, _ = s.History.Revision(r.Base)
+	a.Log.Linef("release %d was left at step %q by a run that died (%s)", r.Revision, r.Step, r.Run)
+	if r.Step == StepFinish {
+		objects, err := s.store.Objects(ctx, r)
+		if err != nil {
+			return err
+		}
+		if a.changes, err = s.compareTo(ctx, r, objects); err != nil {
+			return err
+		}
+		return a.Finish(ctx)
+	}
+	if a.Record.Failure == "" {
+		a.Record.Failure = fmt.Sprintf("the run died at step %q", r.Step)
+	}
+	if err := a.undo(ctx, true); err != nil {
+		return err
+	}
+	a.Log.Linef("settled: release %d serves", r.Base)
+	return nil
+}

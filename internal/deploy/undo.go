@@ -1,0 +1,153 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/fibership/fibership/internal/cluster"
+	"github.com/fibership/fibership/internal/release"
+)
+
+// grace is how long an undo may take after a cancel: the runner kills in 7.5 s.
+const grace = 5 * time.Second
+
+// Undone is the error of a release that failed and was taken back.
+type Undone struct {
+	Revision int
+	Base     int // what serves again; 0: nothing was there before
+	Cause    error
+}
+
+func (u *Undone) Error() string {
+	if u.Base == 0 {
+		return fmt.Sprintf("%v; release %d was removed again: there was none before it", u.Cause, u.Revision)
+	}
+	return fmt.Sprintf("%v; release %d was undone: release %d serves", u.Cause, u.Revision, u.Base)
+}
+
+func (u *Undone) Unwrap() error { return u.Cause }
+
+// Fail ends an attempt that failed with cause: it is undone, or, with keep,
+// left as it is. What it returns names the cause and how things stand now. The
+// undo outlives a cancel, and is then bounded so that the runner does not kill
+// it; what it does not get done the next session does.
+func (a *Attempt) Fail(ctx context.Context, cause error, keep bool) error {
+	a.Record.Failure = firstLine(cause)
+	if lost(cause) {
+		return fmt.Errorf("%w; whoever holds the lock now has ended release %d or will", cause, a.Record.Revision)
+	}
+	cancelled := ctx.Err() != nil
+	limit := a.Timeout
+	if cancelled {
+		limit = grace
+		a.Log.Linef("cancelled: returning to what was there before")
+	}
+	undoCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	if keep && !cancelled {
+		a.Record.Status, a.Record.Ended = release.Failed, time.Now().UTC()
+		return errors.Join(cause, a.save(undoCtx))
+	}
+	if err := a.undo(undoCtx, !cancelled); err != nil {
+		return errors.Join(cause, fmt.Errorf("undo release %d: %w; the next run of any action ends it", a.Record.Revision, err))
+	}
+	return &Undone{Revision: a.Record.Revision, Base: a.base.Revision, Cause: cause}
+}
+
+// undo returns to exactly the objects of the base. With wait it makes sure
+// that they serve before anything else goes, so that capacity never dips.
+func (a *Attempt) undo(ctx context.Context, wait bool) error {
+	onlyBeside := a.Record.Step == StepBegin || strings.HasPrefix(a.Record.Step, StepCanary)
+	if !onlyBeside {
+		if err := a.Step(ctx, StepUndo); err != nil {
+			return err
+		}
+	}
+	changes, err := a.back(ctx)
+	if err != nil {
+		return err
+	}
+	if !onlyBeside {
+		if err := a.restore(ctx, changes); err != nil {
+			return err
+		}
+		if wait && len(a.base.Objects) > 0 {
+			if err := a.serve(ctx, a.base.Objects); err != nil {
+				a.Log.Linef("release %d was applied again but does not serve: %v", a.base.Revision, err)
+			}
+		}
+	}
+	if err := a.remove(ctx, a.Record.Beside); err != nil {
+		return err
+	}
+	if err := a.removeChanged(ctx, changes); err != nil {
+		return err
+	}
+	a.Record.Status, a.Record.Ended, a.Record.Beside = release.RolledBack, time.Now().UTC(), nil
+	if err := a.save(ctx); err != nil {
+		return err
+	}
+	if err := a.sweep(ctx); err != nil {
+		a.Log.Linef("configuration of release %d was not swept, the next run does it: %v", a.Record.Revision, err)
+	}
+	return nil
+}
+
+// back is the way from what is live to the base's objects.
+func (a *Attempt) back(ctx context.Context) ([]Change, error) {
+	var objects []*unstructured.Unstructured
+	if a.base.Revision > 0 {
+		var err error
+		if objects, err = a.store.Objects(ctx, a.base); err != nil {
+			return nil, err
+		}
+	}
+	return a.compareTo(ctx, a.base, objects)
+}
+
+// restore applies the base's objects. A field that somebody else took in the
+// meantime is taken back, and named.
+func (a *Attempt) restore(ctx context.Context, changes []Change) error {
+	scaled := a.autoscaled(ctx)
+	renewed := false
+	for i, c := range changes {
+		if c.Verb != Create && c.Verb != Update {
+			continue
+		}
+		live, err := a.Cluster.Apply(ctx, scaled.keep(c), options(c.Wanted))
+		if conflict := (*cluster.ConflictError)(nil); errors.As(err, &conflict) {
+			a.Log.Linef("taking fields back: %v", conflict)
+			live, err = a.Cluster.Apply(ctx, scaled.keep(c), cluster.ApplyOptions{Force: true})
+		}
+		if err != nil {
+			return fmt.Errorf("apply %s: %w", c.Object, err)
+		}
+		seen := &a.base.Objects[i]
+		seen.UID, seen.Seen = string(live.GetUID()), cluster.Seen(live)
+		renewed = true
+		a.Log.Linef("restored %s", c.Object)
+	}
+	if !renewed {
+		return nil
+	}
+	if err := a.store.Update(ctx, &a.base); err != nil {
+		return err
+	}
+	a.replace(a.base)
+	return nil
+}
+
+// firstLine is an error as a sentence for a record.
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	const most = 500
+	if r := []rune(line); len(r) > most {
+		line = string(r[:most]) + " …"
+	}
+	return line
+}

@@ -1,0 +1,127 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/fibership/fibership/internal/cluster"
+	"github.com/fibership/fibership/internal/release"
+	"github.com/fibership/fibership/internal/rollout"
+)
+
+// evidenceWithin bounds the gathering of evidence on what is doomed already.
+const evidenceWithin = 5 * time.Second
+
+// Workloads is the objects whose being there is not yet their serving.
+func Workloads(objects []release.Object) []release.Object {
+	var found []release.Object
+	for _, o := range objects {
+		switch o.GroupKind() {
+		case schema.GroupKind{Group: "apps", Kind: "Deployment"},
+			schema.GroupKind{Group: "apps", Kind: "StatefulSet"},
+			schema.GroupKind{Group: "apps", Kind: "DaemonSet"},
+			schema.GroupKind{Group: "batch", Kind: "Job"}:
+			found = append(found, o)
+		}
+	}
+	return found
+}
+
+// Serve waits until every workload of the release serves.
+func (a *Attempt) Serve(ctx context.Context) error {
+	if err := a.Step(ctx, StepServe); err != nil {
+		return err
+	}
+	return a.serve(ctx, a.Record.Objects)
+}
+
+// ServeBeside waits until what stands beside the release serves.
+func (a *Attempt) ServeBeside(ctx context.Context) error {
+	return a.serve(ctx, a.Record.Beside)
+}
+
+func (s *Session) serve(ctx context.Context, objects []release.Object) error {
+	return rollout.Wait(ctx, s.Cluster, Workloads(objects), rollout.Options{Timeout: s.Timeout, Log: s.Log})
+}
+
+// fresh is the workloads that run the new version at this moment.
+func (a *Attempt) fresh() []release.Object {
+	if len(a.Record.Beside) > 0 {
+		return Workloads(a.Record.Beside)
+	}
+	return Workloads(a.Record.Objects)
+}
+
+// Healthy is the failure of a workload of the new version that will not serve
+// any more, or nil.
+func (a *Attempt) Healthy(ctx context.Context) error {
+	fresh := a.fresh()
+	judgements, err := rollout.Look(ctx, a.Cluster, fresh)
+	if err != nil {
+		return nil //nolint:nilerr // what could not be seen is no verdict: the next look tells
+	}
+	for i, j := range judgements {
+		if j.State == rollout.Doomed {
+			return rollout.Wait(ctx, a.Cluster, fresh[i:i+1], rollout.Options{Timeout: evidenceWithin, Log: a.Log})
+		}
+	}
+	return nil
+}
+
+// Pods lists the pods of the release's workloads that are not ending.
+func (a *Attempt) Pods(ctx context.Context) ([]corev1.Pod, error) {
+	return Pods(ctx, a.Cluster, a.Record)
+}
+
+// Pods lists the pods of a release's workloads that are not ending.
+func Pods(ctx context.Context, c *cluster.Client, r release.Record) ([]corev1.Pod, error) {
+	var found []corev1.Pod
+	for _, o := range Workloads(r.Objects) {
+		u, err := c.Get(ctx, o)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", o, err)
+		}
+		if u == nil {
+			continue
+		}
+		pods, err := podsOf(ctx, c, u)
+		if err != nil {
+			return nil, fmt.Errorf("list the pods of %s: %w", o, err)
+		}
+		found = append(found, pods...)
+	}
+	return found, nil
+}
+
+func podsOf(ctx context.Context, c *cluster.Client, u *unstructured.Unstructured) ([]corev1.Pod, error) {
+	raw, ok, _ := unstructured.NestedMap(u.Object, "spec", "selector")
+	if !ok {
+		return nil, nil
+	}
+	var selector metav1.LabelSelector
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(raw, &selector); err != nil {
+		return nil, err
+	}
+	s, err := metav1.LabelSelectorAsSelector(&selector)
+	if err != nil {
+		return nil, err
+	}
+	list, err := c.Kube.CoreV1().Pods(u.GetNamespace()).List(ctx, metav1.ListOptions{LabelSelector: s.String()})
+	if err != nil {
+		return nil, err
+	}
+	var pods []corev1.Pod
+	for i := range list.Items {
+		if list.Items[i].DeletionTimestamp == nil {
+			pods = append(pods, list.Items[i])
+		}
+	}
+	return pods, nil
+}

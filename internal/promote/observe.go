@@ -1,0 +1,186 @@
+package promote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/fibership/fibership/internal/analysis"
+	"github.com/fibership/fibership/internal/metrics"
+)
+
+// The pace of looking, and of telling what was seen.
+const (
+	lookEvery = 2 * time.Second
+	tellEvery = 10 * time.Second
+)
+
+// observer measures the new version and, where one is there, the live version
+// of the same moment.
+type observer struct {
+	fresh, live metrics.Session // live is nil during the watch
+	series      *analysis.Series
+}
+
+func (w *walk) observe(ctx context.Context, fresh, live metrics.Lister) *observer {
+	o := &observer{
+		fresh:  w.plan.Source.Start(ctx, fresh),
+		series: analysis.NewSeries(w.plan.Checks, analysis.Rules{}),
+	}
+	if live != nil {
+		o.live = w.plan.Source.Start(ctx, live)
+	}
+	return o
+}
+
+func (o *observer) close() {
+	o.fresh.Close()
+	if o.live != nil {
+		o.live.Close()
+	}
+}
+
+func (o *observer) read(ctx context.Context) (now analysis.Measurement, baseline *analysis.Measurement, err error) {
+	if now, err = o.fresh.Read(ctx); err != nil || o.live == nil {
+		return now, nil, err
+	}
+	m, err := o.live.Read(ctx)
+	return now, &m, err
+}
+
+// judge looks again and again until the step is decided.
+func (w *walk) judge(ctx context.Context, o *observer, step string, duration time.Duration) error {
+	began, told := time.Now(), time.Now()
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	limit := duration + w.Timeout
+	for {
+		now, baseline, err := o.read(ctx)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		elapsed := time.Since(began)
+		var results []analysis.Result
+		switch {
+		case err != nil:
+			// What cannot be measured is no pass: the looks go on, and the end of
+			// the step decides by the policy.
+			w.Log.Linef("%s: not measured: %v", step, err)
+			results = unmeasured(w.plan.Checks, err)
+		case elapsed < duration:
+			results = o.series.Look(now, baseline)
+		default:
+			results = o.series.End(now, baseline)
+		}
+		w.verdict, w.judged = analysis.Together(results), len(results) > 0
+		w.Record.Checks = results
+		if time.Since(told) >= tellEvery || elapsed >= duration {
+			w.Log.Linef("%s: %s", step, describe(now, baseline))
+			told = time.Now()
+		}
+		if err := w.Healthy(ctx); err != nil {
+			return fmt.Errorf("%s: %w", step, err)
+		}
+		switch Decide(w.verdict, elapsed, duration, limit, w.plan.OnInconclusive) {
+		case Advance:
+			w.Log.Linef("%s: %s", step, w.verdict)
+			return nil
+		case Abort:
+			return w.abort(ctx, step, results)
+		case Wait:
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(until(duration - elapsed)):
+		case <-tick.C:
+		}
+	}
+}
+
+// until is the wait to the end of the step, or for long where it is over.
+func until(left time.Duration) time.Duration {
+	if left <= 0 {
+		return time.Hour
+	}
+	return left
+}
+
+func unmeasured(checks []analysis.Check, err error) []analysis.Result {
+	var results []analysis.Result
+	for _, c := range checks {
+		results = append(results, analysis.Result{Check: c.Text, Detail: "not measured: " + err.Error()})
+	}
+	return results
+}
+
+// abort names the checks that decided, with the evidence of the pods.
+func (w *walk) abort(ctx context.Context, step string, results []analysis.Result) error {
+	var errs []error
+	for _, r := range results {
+		if r.Verdict == w.verdict && r.Verdict != analysis.Pass {
+			errs = append(errs, fmt.Errorf("%s: check %q: %s: %s", step, r.Check, r.Verdict, r.Detail))
+		}
+	}
+	return &Aborted{Checks: errors.Join(errs...), Verdict: w.verdict, Evidence: w.Healthy(ctx)}
+}
+
+// Aborted is the error of a version that did not pass its analysis.
+type Aborted struct {
+	Checks   error
+	Verdict  analysis.Verdict
+	Evidence error // what the pods show; may be nil
+}
+
+func (a *Aborted) Error() string {
+	if a.Evidence == nil {
+		return a.Checks.Error()
+	}
+	return fmt.Sprintf("%v (%v)", a.Checks, a.Evidence)
+}
+
+// Next is the next step to take.
+func (a *Aborted) Next() string {
+	if next, ok := errors.AsType[interface {
+		error
+		Next() string
+	}](a.Evidence); ok && next.Next() != "" {
+		return next.Next()
+	}
+	if a.Verdict == analysis.Inconclusive {
+		return "give it more traffic or a longer step-duration, or set on-inconclusive to hold or advance"
+	}
+	return "mend the new version; the live one was not touched by it and serves"
+}
+
+// Unwrap gives the checks and the evidence.
+func (a *Aborted) Unwrap() []error { return []error{a.Checks, a.Evidence} }
+
+// describe is one line of what was measured.
+func describe(now analysis.Measurement, baseline *analysis.Measurement) string {
+	text := "new " + numbers(now)
+	if baseline != nil {
+		text += "; live " + numbers(*baseline)
+	}
+	return text
+}
+
+func numbers(m analysis.Measurement) string {
+	var parts []string
+	if m.HasRestarts {
+		parts = append(parts, fmt.Sprintf("%d restarts", m.Restarts))
+	}
+	if m.Requests > 0 {
+		rate, _ := m.ErrorRate()
+		parts = append(parts, fmt.Sprintf("%d requests, %.2f%% errors", m.Requests, 100*rate))
+	}
+	if p95, ok := m.Latency.Quantile(0.95); ok {
+		parts = append(parts, fmt.Sprintf("p95 %v", p95.Round(time.Millisecond)))
+	}
+	if len(parts) == 0 {
+		return "nothing measured"
+	}
+	return strings.Join(parts, ", ")
+}
