@@ -19,8 +19,9 @@ import (
 var spec = action.New("promote", action.Deploy, "Bring exactly what passed staging to production on Kubernetes, as a judged canary or at once, and take it back when it fails")
 
 var (
-	from = action.Parsed(spec, "from", "text", "the environment that the release must have passed, and its namespace", target.Label,
+	from = action.Parsed(spec, "from", "text", "the environment that the release must have passed", target.Label,
 		action.Default("staging"))
+	fromNamespace  = action.Parsed(spec, "from-namespace", "text", "the namespace of `from`", target.Label, action.DefaultText("`from`"))
 	fromKubeconfig = spec.Secret("from-kubeconfig", "kubeconfig of `from`, where that is another cluster", action.DefaultText("`kubeconfig`"))
 	fromContext    = spec.Text("from-context", "context of `from`, where that is another cluster", action.DefaultText("`context`"))
 	image          = action.Parsed(spec, "image", "text", "refused unless it is live and passed in `from`", target.Reference,
@@ -86,7 +87,10 @@ func planned(ctx context.Context, r *action.Run, t deploy.Target) (promote.Plan,
 // candidate is the release of the environment before that may be promoted.
 func candidate(ctx context.Context, r *action.Run, t deploy.Target) (release.Record, error) {
 	origin := t
-	origin.Environment, origin.Namespace = *from, *from
+	origin.Environment, origin.Namespace = *from, *fromNamespace
+	if origin.Namespace == "" {
+		origin.Namespace = *from
+	}
 	if *fromKubeconfig != "" || *fromContext != "" {
 		c, err := target.Connect(r, fromKubeconfig, *fromContext)
 		if err != nil {

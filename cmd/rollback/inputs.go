@@ -9,7 +9,7 @@ import (
 var spec = action.New("rollback", action.Deploy, "Restore an earlier release of a service on Kubernetes, whole and in seconds; or show what was released")
 
 var (
-	to = spec.Text("to", "`previous` (the last that succeeded before the one live), a release number, an image digest, or a commit (7 characters at least)",
+	to = spec.Text("to", "`previous` (the last that succeeded before the one live), a release number, an image digest, a commit (7 characters at least), or `live`: ends what a dead run left half done and changes nothing else",
 		action.Default("previous"), action.Example("12"))
 	reason = spec.Text("reason", "why; kept in the history", action.Example("checkout answers 500"))
 	list   = spec.Bool("list", "show the history and change nothing", action.Default("false"))

@@ -8,9 +8,13 @@ import (
 	"github.com/fibership/fibership/internal/release"
 )
 
+// Live as a rollback's target changes nothing but what a dead run left half
+// done: opening the session has settled that.
+const Live = "live"
+
 // Back is a rollback to be made: a deploy whose objects are an older release's.
 type Back struct {
-	To     string // previous, a release number, an image digest or a commit
+	To     string // previous, a release number, an image digest, a commit, or Live
 	Record release.Record
 	Images Images
 	DryRun bool
@@ -31,6 +35,11 @@ func Rollback(ctx context.Context, t Target, b Back) (Result, error) {
 	}
 	defer s.Close(ctx)
 	result := s.result(b.Record)
+	if b.To == Live {
+		result.Record, result.Status = result.Previous, release.Unchanged
+		s.Log.Linef("settled: release %d of %s is live in %s", result.Record.Revision, s.Service, s.Environment)
+		return result, nil
+	}
 	plan, err := s.Restore(ctx, b)
 	if err != nil {
 		return result, err
