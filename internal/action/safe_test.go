@@ -149,7 +149,7 @@ func TestForeign_bufferIsBounded(t *testing.T) {
 	c := &console{out: &out}
 	c.mask("hunter2-is-the-secret")
 	w := c.Foreign()
-	endless := strings.Repeat("x", maxLine-5) + "hunter2-is-the-secret" + strings.Repeat("y", maxLine)
+	endless := strings.Repeat("x", maxLine+c.masks.longest-5) + "hunter2-is-the-secret" + strings.Repeat("y", maxLine)
 	for piece := range strings.SplitSeq(endless, "") {
 		_, _ = w.Write([]byte(piece))
 	}
