@@ -1,6 +1,16 @@
 package manifests
 
-// Service is what is known of a service without a manifest.
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+// Service is what is known of a service that has no manifests.
 type Service struct {
 	Name, Namespace, Image      string
 	Port, Replicas              int
@@ -9,10 +19,198 @@ type Service struct {
 	PullSecret                  string
 	ReadinessPath, LivenessPath string
 	CPU, Memory                 string // requests; the memory limit too
-	Host                        string // non-empty: an HTTPRoute
+	Host                        string // non-empty: an HTTPRoute for it
 	Gateway                     string // namespace/name
 }
 
-// Generate gives a Deployment, a Service, a PodDisruptionBudget and, with a
-// host, an HTTPRoute.
-func Generate(s Service) ([]Object, error) { panic("being written") }
+// The times that let a pod go without losing a request: it serves on while the
+// cluster learns that it goes, then has the rest to finish what it began.
+const (
+	preStopSeconds = 5
+	graceSeconds   = 30
+	startSeconds   = 60 // until then a pod that does not answer is only starting
+	user           = 65532
+)
+
+// Generate gives a Deployment, a Service on the same port, a
+// PodDisruptionBudget and, with a host, an HTTPRoute. A rollout loses no
+// request, the pods run without any privilege. Needs Kubernetes 1.30 (the
+// preStop sleep, which images without a shell need).
+func Generate(s Service) ([]Object, error) {
+	env, envFrom, err := s.environment()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	objs := []Object{s.service(), s.budget(), s.deployment(env, envFrom)}
+	if s.Host != "" {
+		objs = append(objs, s.route())
+	}
+	return objs, nil
+}
+
+func (s Service) check() error {
+	if problems := validation.IsDNS1035Label(s.Name); len(problems) > 0 {
+		return fmt.Errorf("service %q: %s", s.Name, strings.Join(problems, "; "))
+	}
+	if problems := validation.IsValidPortNum(s.Port); len(problems) > 0 {
+		return fmt.Errorf("port %d: %s", s.Port, strings.Join(problems, "; "))
+	}
+	if s.Replicas < 0 {
+		return fmt.Errorf("replicas %d: less than none", s.Replicas)
+	}
+	for _, q := range []struct{ what, value string }{{"cpu", s.CPU}, {"memory", s.Memory}} {
+		if quantity, err := resource.ParseQuantity(q.value); err != nil || quantity.Sign() <= 0 {
+			return fmt.Errorf("%s %q: not an amount such as 100m or 128Mi", q.what, q.value)
+		}
+	}
+	for _, p := range []string{s.ReadinessPath, s.LivenessPath} {
+		if !strings.HasPrefix(p, "/") {
+			return fmt.Errorf("path %q: does not begin with /", p)
+		}
+	}
+	if s.Host == "" {
+		return nil
+	}
+	namespace, name, ok := strings.Cut(s.Gateway, "/")
+	if !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
+		return fmt.Errorf("gateway %q: a host needs a gateway as namespace/name", s.Gateway)
+	}
+	return nil
+}
+
+func (s Service) environment() (env, from []any, err error) {
+	env = []any{map[string]any{"name": "PORT", "value": strconv.Itoa(s.Port)}}
+	known := map[string]bool{"PORT": true}
+	for _, entry := range s.Env {
+		name, value, ok := strings.Cut(entry, "=")
+		switch {
+		case !ok || len(validation.IsEnvVarName(name)) > 0:
+			return nil, nil, fmt.Errorf("env %q: not NAME=value", name) // the value may be secret
+		case name == "PORT":
+			return nil, nil, fmt.Errorf("env PORT: the input port sets it")
+		case known[name]:
+			return nil, nil, fmt.Errorf("env %s: given twice", name)
+		}
+		known[name] = true
+		env = append(env, map[string]any{"name": name, "value": value})
+	}
+	for _, entry := range s.EnvFrom {
+		kind, name, _ := strings.Cut(entry, "/")
+		field := map[string]string{"secret": "secretRef", "configmap": "configMapRef"}[kind]
+		if field == "" || len(validation.IsDNS1123Subdomain(name)) > 0 {
+			return nil, nil, fmt.Errorf("env-from %q: not secret/NAME or configmap/NAME", entry)
+		}
+		from = append(from, map[string]any{field: map[string]any{"name": name}})
+	}
+	return env, from, nil
+}
+
+func (s Service) object(apiVersion, kind string, spec map[string]any) Object {
+	metadata := map[string]any{"name": s.Name, "labels": s.labels()}
+	if s.Namespace != "" {
+		metadata["namespace"] = s.Namespace
+	}
+	return Object{Unstructured: &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": apiVersion, "kind": kind, "metadata": metadata, "spec": spec,
+	}}}
+}
+
+func (s Service) labels() map[string]any { return map[string]any{"app.kubernetes.io/name": s.Name} }
+
+func (s Service) selector() map[string]any { return map[string]any{"matchLabels": s.labels()} }
+
+func (s Service) deployment(env, envFrom []any) Object {
+	pod := map[string]any{
+		"automountServiceAccountToken":  false,
+		"terminationGracePeriodSeconds": int64(graceSeconds),
+		"securityContext": map[string]any{
+			"runAsNonRoot": true, "runAsUser": int64(user), "runAsGroup": int64(user), "fsGroup": int64(user),
+			"seccompProfile": map[string]any{"type": "RuntimeDefault"},
+		},
+		"topologySpreadConstraints": []any{map[string]any{
+			"maxSkew": int64(1), "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
+			"labelSelector": s.selector(), "matchLabelKeys": []any{"pod-template-hash"},
+		}},
+		"containers": []any{s.container(env, envFrom)},
+		"volumes":    []any{map[string]any{"name": "tmp", "emptyDir": map[string]any{}}},
+	}
+	if s.PullSecret != "" {
+		pod["imagePullSecrets"] = []any{map[string]any{"name": s.PullSecret}}
+	}
+	return s.object("apps/v1", "Deployment", map[string]any{
+		"replicas": int64(s.Replicas),
+		"selector": s.selector(),
+		"strategy": map[string]any{
+			"type": "RollingUpdate",
+			// New pods first, old ones only once those serve.
+			"rollingUpdate": map[string]any{"maxUnavailable": int64(0), "maxSurge": "25%"},
+		},
+		"template": map[string]any{"metadata": map[string]any{"labels": s.labels()}, "spec": pod},
+	})
+}
+
+func (s Service) container(env, envFrom []any) map[string]any {
+	c := map[string]any{
+		"name":  s.Name,
+		"image": s.Image,
+		"ports": []any{map[string]any{"name": "http", "containerPort": int64(s.Port), "protocol": "TCP"}},
+		"env":   env,
+		"resources": map[string]any{
+			// No CPU limit: it would slow the service while the node has time left.
+			"requests": map[string]any{"cpu": s.CPU, "memory": s.Memory},
+			"limits":   map[string]any{"memory": s.Memory},
+		},
+		"startupProbe":   probe(s.LivenessPath, 1, startSeconds),
+		"readinessProbe": probe(s.ReadinessPath, 1, 3),
+		"livenessProbe":  probe(s.LivenessPath, 10, 3),
+		"lifecycle":      map[string]any{"preStop": map[string]any{"sleep": map[string]any{"seconds": int64(preStopSeconds)}}},
+		"securityContext": map[string]any{
+			"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
+			"capabilities": map[string]any{"drop": []any{"ALL"}},
+		},
+		"volumeMounts": []any{map[string]any{"name": "tmp", "mountPath": "/tmp"}},
+	}
+	if len(envFrom) > 0 {
+		c["envFrom"] = envFrom
+	}
+	return c
+}
+
+func probe(path string, period, failures int64) map[string]any {
+	return map[string]any{
+		"httpGet":       map[string]any{"path": path, "port": "http"},
+		"periodSeconds": period, "timeoutSeconds": int64(2), "failureThreshold": failures,
+	}
+}
+
+func (s Service) service() Object {
+	return s.object("v1", "Service", map[string]any{
+		"selector": s.labels(),
+		"ports": []any{map[string]any{
+			"name": "http", "port": int64(s.Port), "targetPort": "http", "protocol": "TCP",
+		}},
+	})
+}
+
+// budget lets nodes be emptied one pod at a time, also where there is only one
+// pod or where it is not healthy.
+func (s Service) budget() Object {
+	return s.object("policy/v1", "PodDisruptionBudget", map[string]any{
+		"maxUnavailable": int64(1), "selector": s.selector(), "unhealthyPodEvictionPolicy": "AlwaysAllow",
+	})
+}
+
+func (s Service) route() Object {
+	namespace, name, _ := strings.Cut(s.Gateway, "/")
+	return s.object("gateway.networking.k8s.io/v1", "HTTPRoute", map[string]any{
+		"parentRefs": []any{map[string]any{"namespace": namespace, "name": name}},
+		"hostnames":  []any{s.Host},
+		"rules": []any{map[string]any{
+			"matches":     []any{map[string]any{"path": map[string]any{"type": "PathPrefix", "value": "/"}}},
+			"backendRefs": []any{map[string]any{"name": s.Name, "port": int64(s.Port)}},
+		}},
+	})
+}

@@ -47,7 +47,8 @@ func Place(objs []Object, namespace string, scoped func(*unstructured.Unstructur
 			o.SetNamespace(namespace)
 		}
 	}
-	return nil
+	// Only now is it known whether two of one name are the same object.
+	return unique(objs)
 }
 
 // Own puts labels on the objects themselves, not on their pod templates: a new
