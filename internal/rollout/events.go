@@ -68,16 +68,20 @@ func containerOf(e *corev1.Event) string {
 	return strings.TrimSuffix(name, "}")
 }
 
-// shortest is how much of a foreign sentence is kept.
-const shortest = 600
+// sentenceBytes is how much of a foreign sentence is kept.
+const sentenceBytes = 600
 
-// short makes one line of bounded length of foreign text.
+// short makes one line of bounded length of foreign text, without what
+// obviously is a credential.
 func short(s string) string {
-	s = strings.Join(strings.Fields(s), " ")
-	if len(s) <= shortest {
+	return cut(scrub(strings.Join(strings.Fields(s), " ")), sentenceBytes)
+}
+
+func cut(s string, most int) string {
+	if len(s) <= most {
 		return s
 	}
-	return strings.ToValidUTF8(s[:shortest], "") + " …"
+	return strings.ToValidUTF8(s[:most], "") + " …"
 }
 
 func firstOf(s ...string) string {

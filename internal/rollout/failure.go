@@ -65,4 +65,7 @@ type ContainerEvidence struct {
 	Restarts int32    //
 	Log      []string // last lines of the container as it runs or as it ended, oldest first
 	Previous []string // last lines of the container before its last restart
+
+	started   bool // it has run: there is a log
+	restarted bool // it has run before: there is a log of that, too
 }

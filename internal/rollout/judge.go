@@ -62,7 +62,7 @@ func Judge(o Observed) Judgement {
 			cmp.Compare(a.pod, b.pod),
 		)
 	})
-	j.State, j.Reason, j.Detail, j.Count = worst.state, worst.reason, scrub(worst.detail), worst.count
+	j.State, j.Reason, j.Detail, j.Count = worst.state, worst.reason, worst.detail, worst.count
 	j.Pod, j.Container, j.missing = worst.pod, worst.container, worst.missing
 	return j
 }

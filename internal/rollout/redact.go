@@ -84,9 +84,9 @@ var credentials = []struct {
 	{regexp.MustCompile(`(?i)\b(bearer|basic)\s+[\w\-.~+/]{8,}=*`), `${1} ` + hidden},
 	// set-cookie: a=b; …
 	{regexp.MustCompile(`(?i)((?:set-)?cookie["']?\s*[:=]\s*).+`), `${1}` + hidden},
-	// password=…, "token": "…", PASSWORD: …
-	{regexp.MustCompile(`(?i)(\b` + word + `\\?["']?\s*(?:=|:=?|=>)\s*)(?:\\?"(?:[^"\\]|\\[^"])*\\?"|'[^']*'|[^\s,;&"'})\]]+)`), `${1}` + hidden},
 	{regexp.MustCompile(`(?i)(--?` + word + `\s+)[^\s\-][^\s]*`), `${1}` + hidden},
+	// a key in PEM on one line, also where its end was cut off
+	{regexp.MustCompile(`-----BEGIN [A-Z0-9 ]*(?:KEY|SECRET|MESSAGE)[A-Z0-9 ]*-----.*`), hidden},
 	// JSON Web Tokens
 	{regexp.MustCompile(`\beyJ[\w\-]{8,}\.[\w\-]{8,}\.?[\w\-]*`), hidden},
 	// AWS, GitHub, GitLab, Slack, Google, Stripe, npm, OpenAI, sendgrid and age keys by their own marks
@@ -94,12 +94,25 @@ var credentials = []struct {
 	{regexp.MustCompile(`\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w\-]{16,}|xox[abprs]-[\w\-]{10,}|AIza[\w\-]{30,}|[sr]k_(?:live|test)_\w{10,}|npm_[A-Za-z0-9]{30,}|sk-[\w\-]{20,}|SG\.[\w\-]{16,}\.[\w\-]{16,}|AGE-SECRET-KEY-1[A-Z0-9]{20,})`), hidden},
 }
 
+// assigned is password=…, "token": "…", PASSWORD: …
+var assigned = regexp.MustCompile(`(?i)(\b` + word + `\\?["']?\s*(?:=>|:?=|:)\s*)(\\?"(?:[^"\\]|\\[^"])*\\?"|'[^']*'|[^\s,;&"'})\]]+)`)
+
+// plain are words that follow the name of a credential in sentences about it,
+// as in "API_TOKEN: not set": they explain and hide nothing.
+var plain = regexp.MustCompile(`(?i)^"?(not|is|are|was|missing|required|unset|empty|must|no|invalid|expired|secret|configmap|couldn't|cannot|failed|references|undefined|null|nil|none)[.!]?"?$`)
+
 // scrub takes obvious credentials out of one line.
 func scrub(line string) string {
 	for _, c := range credentials {
 		line = c.is.ReplaceAllString(line, c.put)
 	}
-	return line
+	return assigned.ReplaceAllStringFunc(line, func(m string) string {
+		parts := assigned.FindStringSubmatch(m)
+		if plain.MatchString(parts[2]) {
+			return m
+		}
+		return parts[1] + hidden
+	})
 }
 
 // scrubAll takes obvious credentials out of a log: what scrub finds in a
