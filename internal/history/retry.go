@@ -13,22 +13,21 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// attempt bounds one request: a connection that died silently must not eat the
-// time of a whole rollout.
-const attempt = 30 * time.Second
+const (
+	attempt  = 20 * time.Second // for one request: a connection that died silently must not eat the time of a whole rollout
+	patience = 40 * time.Second // for all attempts together
+)
 
-// backoff rides out the change of an API server or a load balancer, about 13 s.
-var backoff = wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 7}
-
-// retry does one request until it has a final answer. The request must be one
-// that recognises its own work: the answer may be lost though the work was done.
+// retry makes one request until it has a final answer. The cluster's client
+// repeats by itself what may be sent twice blindly; what is left are writes
+// whose answer was lost. The request must therefore recognise its own work.
 func retry(ctx context.Context, request func(context.Context) error) error {
-	pause := backoff
-	for {
+	pause := wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 8}
+	for begun := time.Now(); ; {
 		try, cancel := context.WithTimeout(ctx, attempt)
 		err := request(try)
 		cancel()
-		if err == nil || !passing(err) || pause.Steps <= 0 {
+		if err == nil || !passing(err) || pause.Steps <= 0 || time.Since(begun) > patience {
 			return err
 		}
 		timer := time.NewTimer(pause.Step())
