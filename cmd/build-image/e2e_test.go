@@ -242,3 +242,20 @@ func TestBuild_testsCompilesPushesAndTells(t *testing.T) {
 		t.Errorf("changed: %q", got.outputs["changed"])
 	}
 }
+
+// remove deletes a manifest, as a clean-up policy does.
+func (s *server) remove(t *testing.T, repository, reference string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, "http://"+s.host+"/v2/"+repository+"/manifests/"+reference, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusAccepted {
+		t.Fatalf("delete %s: %s", reference, response.Status)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -31,6 +32,7 @@ var (
 	tests       = spec.List("tests", "packages whose tests must pass before anything is pushed; `none` skips them", action.Default("./..."), action.Example("./internal/..."))
 	testFlags   = action.Parsed(spec, "test-flags", "list", "further flags of go test, one a line", parseFlags, action.Example("-race"))
 	testEnv     = action.Parsed(spec, "test-env", "list of `NAME` or `NAME=value`", "variables for the tests, which see no others of the job; a bare NAME takes the job's value", parseTestEnv, action.Example("DATABASE_URL"))
+	testsCache  = spec.Bool("tests-cache", "tests that passed for the very same files, toolchain and flags are not run again; false runs them every time", action.Default("true"))
 	minCoverage = spec.Percent("min-coverage", "fails where fewer statements are covered", action.Example("70%"))
 
 	goFlags = action.Parsed(spec, "go-flags", "list", "further flags of go build, one a line", parseFlags, action.Example("-mod=vendor"))
@@ -100,7 +102,7 @@ func plan(r *action.Run, scratch string, environ []string) (*build.Build, error)
 	}
 	p := build.Plan{
 		Source: source, Suite: suite, Repository: *repository, Tags: imageTags, Platforms: *platforms,
-		Base: *baseImage, Includes: *includes, Push: *push, Scratch: scratch,
+		Base: *baseImage, Includes: *includes, Push: *push, TestsCache: *testsCache, Scratch: scratch,
 		Config: image.Config{
 			Env: *env, Labels: labels.mapped(), Annotations: annotations.mapped(), Port: *port, User: *user,
 		},
@@ -168,6 +170,8 @@ func planSuite(environ []string) (*gobuild.Suite, error) {
 	}
 	return &gobuild.Suite{
 		Packages: patterns, Flags: *testFlags, Environ: fill(*testEnv, environ), MinCoverage: *minCoverage,
+		// A variable of the job mostly names a database or the like.
+		Outside: slices.ContainsFunc(*testEnv, func(item string) bool { return !strings.Contains(item, "=") }),
 	}, nil
 }
 

@@ -74,7 +74,11 @@ func summary(plan build.Plan, result build.Result, failure error) string {
 		rows = append(rows, []string{"tags", action.Code(strings.ReplaceAll(tagLines(result), "\n", ", "))})
 	}
 	if t := result.Tests; t != nil {
-		rows = append(rows, []string{"tests", testCounts(*t)})
+		counts := testCounts(*t)
+		if result.TestsReused {
+			counts += " (passed before for the same files)"
+		}
+		rows = append(rows, []string{"tests", counts})
 		if t.Coverage >= 0 {
 			rows = append(rows, []string{"coverage", percent(t.Coverage)})
 		}

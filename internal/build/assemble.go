@@ -36,23 +36,23 @@ type blobs struct {
 
 // assemble compiles for every platform and makes the image: a plain one for
 // one platform, an index for several.
-func (b *Build) assemble(ctx context.Context, main gobuild.Main) (registry.Content, blobs, error) {
+func (b *Build) assemble(ctx context.Context, main gobuild.Main, base *name.Digest) (registry.Content, blobs, error) {
 	below, err := b.below(main)
 	if err != nil {
 		return nil, blobs{}, err
 	}
-	base, err := b.base(ctx)
+	bases, err := b.bases(ctx, base)
 	if err != nil {
 		return nil, blobs{}, err
 	}
-	config := b.config(main, base.reference)
+	config := b.config(main, base)
 	var mu sync.Mutex
 	images := map[string]v1.Image{}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(2) // each compiler uses all cores while it compiles, one while it links
 	for _, platform := range b.Platforms {
 		group.Go(func() error {
-			img, err := b.one(groupCtx, main, platform, base.images[platform.String()], below, config)
+			img, err := b.one(groupCtx, main, platform, bases[platform.String()], below, config)
 			if err != nil {
 				return err
 			}
@@ -94,21 +94,28 @@ func (b *Build) below(main gobuild.Main) ([]image.Layer, error) {
 	if len(b.Includes) == 0 {
 		return layers, nil
 	}
-	var entries []image.Entry
-	for _, in := range b.Includes {
-		gathered, err := image.Gather(b.Source.Workspace, b.Source.Dir, in, func(path string) {
-			b.Log.Linef("left out of the image: %s", path)
-		})
-		if err != nil {
-			return nil, err
-		}
-		entries = append(entries, gathered...)
+	entries, err := b.included(func(path string) { b.Log.Linef("left out of the image: %s", path) })
+	if err != nil {
+		return nil, err
 	}
 	layer, err := image.Write(b.Scratch, "included files", entries)
 	if err != nil {
 		return nil, err
 	}
 	return append(layers, layer), nil
+}
+
+// included lists the files that go into the image beside the program.
+func (b *Build) included(skipped func(path string)) ([]image.Entry, error) {
+	var entries []image.Entry
+	for _, in := range b.Includes {
+		gathered, err := image.Gather(b.Source.Workspace, b.Source.Dir, in, skipped)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, gathered...)
+	}
+	return entries, nil
 }
 
 // one compiles for a platform and puts its image together.
@@ -118,7 +125,7 @@ func (b *Build) one(ctx context.Context, main gobuild.Main, platform v1.Platform
 		return nil, err
 	}
 	binary := filepath.Join(dir, "program")
-	target := gobuild.Target{OS: platform.OS, Arch: platform.Architecture, Variant: platform.Variant}
+	target := target(platform)
 	b.Log.Linef("compiling for %s", target)
 	if err := b.Compile(ctx, target, binary); err != nil {
 		return nil, err
@@ -138,34 +145,34 @@ func (b *Build) one(ctx context.Context, main gobuild.Main, platform v1.Platform
 	return image.Assemble(base, platform, append(append([]image.Layer{}, below...), layer), config)
 }
 
-// bases are the base's images, by platform.
-type bases struct {
-	reference *name.Digest // nil for the built-in one
-	images    map[string]v1.Image
-}
-
-func (b *Build) base(ctx context.Context) (bases, error) {
-	got := bases{images: map[string]v1.Image{}}
+// resolveBase pins the base to its digest; nil for the built-in one.
+func (b *Build) resolveBase(ctx context.Context) (*name.Digest, error) {
 	if b.Base == nil {
-		for _, platform := range b.Platforms {
-			got.images[platform.String()] = empty.Image
-		}
-		return got, nil
+		return nil, nil //nolint:nilnil // there is none
 	}
 	digest, err := b.Registry.Resolve(ctx, b.Base)
 	if err != nil {
-		return bases{}, fmt.Errorf("base image: %w", err)
+		return nil, fmt.Errorf("base image: %w", err)
 	}
 	b.Log.Linef("base image %s", digest)
-	got.reference = &digest
+	return &digest, nil
+}
+
+// bases gets the base's images by platform.
+func (b *Build) bases(ctx context.Context, base *name.Digest) (map[string]v1.Image, error) {
+	images := map[string]v1.Image{}
 	for _, platform := range b.Platforms {
-		img, err := b.Registry.Image(ctx, digest, platform)
-		if err != nil {
-			return bases{}, fmt.Errorf("base image %s for %s: %w", digest, platform, err)
+		if base == nil {
+			images[platform.String()] = empty.Image
+			continue
 		}
-		got.images[platform.String()] = img
+		img, err := b.Registry.Image(ctx, *base, platform)
+		if err != nil {
+			return nil, fmt.Errorf("base image for %s: %w", platform, err)
+		}
+		images[platform.String()] = img
 	}
-	return got, nil
+	return images, nil
 }
 
 // config completes the plan's with what follows from content. Labels and

@@ -6,7 +6,6 @@ package build
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -29,6 +28,7 @@ type Plan struct {
 	Base       name.Reference // nil: the built-in root file system
 	Includes   []image.Inclusion
 	Config     image.Config // entry point and working directory are ours
+	TestsCache bool         // a suite that passed for the same files is not run again
 	Push       bool
 	Layout     string // folder for an OCI layout; empty for none
 	Scratch    string // folder for what is made on the way
@@ -45,7 +45,10 @@ type Result struct {
 	Layers    []Layer // of the first platform
 	Size      int64   // compressed bytes, every blob counted once
 	Tests     *gobuild.Tests
-	Seconds   map[string]float64 // by phase
+
+	TestsReused bool // they passed for the same files before, and were not run
+
+	Seconds map[string]float64 // by phase
 }
 
 // Layer is one layer for people to read of.
@@ -59,6 +62,7 @@ type Toolchain interface {
 	Describer
 	Compiler
 	Tester
+	Fingerprinter
 }
 
 // A Describer says what the main package is.
@@ -76,6 +80,12 @@ type Tester interface {
 	Test(ctx context.Context, suite gobuild.Suite) (gobuild.Tests, error)
 }
 
+// A Fingerprinter hashes what a build and a suite depend on.
+type Fingerprinter interface {
+	Fingerprint(ctx context.Context, targets []gobuild.Target) (gobuild.Fingerprint, error)
+	SuiteFingerprint(ctx context.Context, suite gobuild.Suite) (string, error)
+}
+
 // Registry is where bases come from and images go to.
 type Registry interface {
 	Login(ctx context.Context, repository name.Repository) error
@@ -83,6 +93,7 @@ type Registry interface {
 	Image(ctx context.Context, ref name.Reference, platform v1.Platform) (v1.Image, error)
 	Exists(ctx context.Context, digest name.Digest) error
 	Head(ctx context.Context, ref name.Reference) (*v1.Descriptor, error)
+	Manifest(ctx context.Context, ref name.Reference) ([]byte, v1.Descriptor, error)
 	Push(ctx context.Context, content registry.Content, repository name.Repository) (name.Digest, error)
 	Tag(ctx context.Context, tag name.Tag, content registry.Taggable) error
 }
@@ -95,8 +106,9 @@ type Build struct {
 	Log      progress.Log
 }
 
-// Run carries the plan out. Tests run beside the compiler and the base's
-// download; nothing reaches the registry before all have succeeded.
+// Run carries the plan out. Where the registry remembers a build of the same
+// inputs, only what it does not tell is done. Else tests run beside the
+// compiler, and nothing reaches the registry before all have succeeded.
 func (b *Build) Run(ctx context.Context) (Result, error) {
 	result := Result{Seconds: map[string]float64{}}
 	main, err := b.Describe(ctx)
@@ -104,9 +116,26 @@ func (b *Build) Run(ctx context.Context) (Result, error) {
 		return result, err
 	}
 	b.Log.Linef("package %s with %s", main.ImportPath, main.GoVersion)
+	base, err := b.resolveBase(ctx)
+	if err != nil {
+		return result, err
+	}
+	var k keys
+	remembered := b.Push && b.Layout == "" // a layout needs the image's bytes
+	if remembered {
+		r, err := b.lookUp(ctx, main, base, &k)
+		if err != nil {
+			return result, err
+		}
+		if r != nil {
+			if done, err := b.reuse(ctx, k, r, &result); done {
+				return result, err
+			}
+		}
+	}
 
 	end := b.Log.Group("Test and compile")
-	content, err := b.make(ctx, main, &result)
+	content, err := b.make(ctx, main, base, &result)
 	end()
 	if err != nil {
 		return result, err
@@ -121,15 +150,57 @@ func (b *Build) Run(ctx context.Context) (Result, error) {
 	}
 	defer b.Log.Group("Push")()
 	defer timed(result.Seconds, "push")()
-	return result, b.push(ctx, content, &result)
+	if err := b.push(ctx, content, &result); err != nil {
+		return result, err
+	}
+	if remembered {
+		return result, b.record(ctx, main, base, k, result)
+	}
+	return result, nil
+}
+
+// lookUp works out the keys while the registry is logged in to, and asks for
+// the record.
+func (b *Build) lookUp(ctx context.Context, main gobuild.Main, base *name.Digest, k *keys) (*record, error) {
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error { return b.Registry.Login(groupCtx, b.Repository) })
+	group.Go(func() error {
+		*k = b.fingerprint(groupCtx, main, base)
+		return nil
+	})
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return b.recall(ctx, *k)
+}
+
+// record remembers what was built. Where not every package was there to be
+// seen before, all are now.
+func (b *Build) record(ctx context.Context, main gobuild.Main, base *name.Digest, k keys, result Result) error {
+	if k.build == "" {
+		return nil
+	}
+	if !k.whole {
+		sum, whole, err := b.buildSum(ctx, main, base)
+		if err != nil || !whole || sum != k.build {
+			b.Log.Linef("not remembered: another module depends on packages of this repository")
+			return nil
+		}
+	}
+	r := new(record)
+	r.of(result)
+	if result.Tests != nil && k.suite != "" {
+		r.passed(k.suite, *result.Tests)
+	}
+	return b.remember(ctx, k, *r)
 }
 
 // make tests and builds, side by side. The first failure ends the other.
-func (b *Build) make(ctx context.Context, main gobuild.Main, result *Result) (registry.Content, error) {
+func (b *Build) make(ctx context.Context, main gobuild.Main, base *name.Digest, result *Result) (registry.Content, error) {
 	var (
 		tests   gobuild.Tests
 		content registry.Content
-		blobs   blobs
+		parts   blobs
 	)
 	defer timed(result.Seconds, "test and compile")()
 	group, ctx := errgroup.WithContext(ctx)
@@ -140,12 +211,9 @@ func (b *Build) make(ctx context.Context, main gobuild.Main, result *Result) (re
 		})
 	}
 	group.Go(func() (err error) {
-		content, blobs, err = b.assemble(ctx, main)
+		content, parts, err = b.assemble(ctx, main, base)
 		return err
 	})
-	if b.Push {
-		group.Go(func() error { return b.Registry.Login(ctx, b.Repository) })
-	}
 	err := group.Wait()
 	if b.Suite != nil {
 		result.Tests = &tests
@@ -158,16 +226,17 @@ func (b *Build) make(ctx context.Context, main gobuild.Main, result *Result) (re
 		return nil, err
 	}
 	result.Image = b.Repository.Digest(digest.String())
-	result.Platforms, result.Layers, result.Size = blobs.platforms, blobs.layers, blobs.size
+	result.Platforms, result.Layers, result.Size = parts.platforms, parts.layers, parts.size
 	return content, nil
 }
 
 // push brings content to the registry and lets the tags point at it, each
 // only when all that it names is there.
 func (b *Build) push(ctx context.Context, content registry.Content, result *Result) error {
+	var right, moved []name.Tag
 	switch err := b.Registry.Exists(ctx, result.Image); {
 	case registry.IsNotFound(err):
-		result.Changed = true
+		result.Changed, moved = true, b.Tags
 		if _, err := b.Registry.Push(ctx, content, b.Repository); err != nil {
 			return err
 		}
@@ -176,36 +245,15 @@ func (b *Build) push(ctx context.Context, content registry.Content, result *Resu
 		return err
 	default:
 		b.Log.Linef("%s was there already", result.Image)
-	}
-	result.Pushed = true
-	return b.tag(ctx, content, result)
-}
-
-// tag sets every tag of the plan that does not point at content yet. That the
-// image was there says nothing of its tags: after a revert they point at the
-// image of the commit that was taken back.
-func (b *Build) tag(ctx context.Context, content registry.Taggable, result *Result) error {
-	for _, tag := range b.Tags {
-		if !result.Changed {
-			descriptor, err := b.Registry.Head(ctx, tag)
-			if err != nil && !registry.IsNotFound(err) {
-				return fmt.Errorf("look up %s: %w", tag, err)
-			}
-			if err == nil && descriptor.Digest.String() == result.Image.DigestStr() {
-				result.Tags = append(result.Tags, tag)
-				continue
-			}
-		}
-		if err := b.Registry.Tag(ctx, tag, content); err != nil {
+		if right, moved, err = b.standing(ctx, result.Image); err != nil {
 			return err
 		}
-		result.Tags = append(result.Tags, tag)
-		b.Log.Linef("tagged %s", tag)
 	}
+	result.Pushed, result.Tags = true, right
 	if len(b.Tags) == 0 {
 		b.Log.Linef("no tags: the image is known by its digest alone")
 	}
-	return nil
+	return b.tag(ctx, content, moved, result)
 }
 
 // timed notes how long a phase takes.

@@ -103,20 +103,11 @@ type listed struct {
 	GoFiles, CgoFiles, CFiles, CXXFiles, MFiles, HFiles []string
 	FFiles, SFiles, SwigFiles, SwigCXXFiles, SysoFiles  []string
 	EmbedFiles                                          []string
+	Imports                                             []string
+	ImportMap                                           map[string]string
 	Standard                                            bool
-	Module                                              *struct {
-		Path, Version, Dir, GoVersion string
-		Main                          bool
-		Replace                       *struct{ Path, Version, Dir string }
-	}
-	Error *struct{ Err, Pos string }
-}
-
-// local says whether the package's files lie in the repository, or in another
-// folder that go.mod or go.work points at, and are pinned by no checksum.
-func (p *listed) local() bool {
-	m := p.Module
-	return !p.Standard && (m == nil || m.Main || m.Version == "" || (m.Replace != nil && m.Replace.Version == ""))
+	Module                                              *struct{ Path, Dir string }
+	Error *struct{ Err string }
 }
 
 // Describe finds out what the source's package is. It fails where that is no
@@ -187,7 +178,7 @@ func (t *Toolchain) mains(ctx context.Context) []string {
 func (t *Toolchain) list(ctx context.Context, env []string, args ...string) ([]*listed, error) {
 	command := append([]string{
 		"list",
-		"-json=Dir,ImportPath,Name,GoFiles,CgoFiles,CFiles,CXXFiles,MFiles,HFiles,FFiles,SFiles,SwigFiles,SwigCXXFiles,SysoFiles,EmbedFiles,Standard,Module,Error",
+		"-json=Dir,ImportPath,Name,GoFiles,CgoFiles,CFiles,CXXFiles,MFiles,HFiles,FFiles,SFiles,SwigFiles,SwigCXXFiles,SysoFiles,EmbedFiles,Imports,ImportMap,Standard,Module,Error",
 	}, t.tagFlags()...)
 	out, err := t.output(ctx, env, append(command, args...)...)
 	if err != nil {

@@ -22,6 +22,7 @@ type Suite struct {
 	Packages    []string // patterns
 	Flags       []string // further flags of go test
 	Environ     []string // NAME=value, beside what Environ lets pass
+	Outside     bool     // depends on more than the repository: its passes are not remembered
 	MinCoverage float64  // share of statements, 0 to 1; 0 asks for nothing
 }
 

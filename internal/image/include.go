@@ -1,6 +1,8 @@
 package image
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -159,4 +161,38 @@ func Binary(file, target string) (Entry, error) {
 	return Entry{Path: target, Mode: 0o755, Size: info.Size(), Open: func() (io.ReadCloser, error) {
 		return os.Open(filepath.Clean(file))
 	}}, nil
+}
+
+// HashFile gives the SHA-256 of a file, in hex.
+func HashFile(file string) (string, error) {
+	content, err := os.Open(filepath.Clean(file))
+	if err != nil {
+		return "", err
+	}
+	defer content.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, content); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// HashEntries writes to w what would tell two layers of entries apart: paths,
+// modes, links and content.
+func HashEntries(w io.Writer, entries []Entry) error {
+	for _, e := range entries {
+		fmt.Fprintf(w, "%q %o %q %d\n", e.Path, e.Mode, e.Link, e.Size)
+		if e.Open == nil {
+			continue
+		}
+		content, err := e.Open()
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(w, content)
+		if err = errors.Join(err, content.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
