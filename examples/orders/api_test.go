@@ -95,14 +95,14 @@ func TestRequestID_isTakenOverOrMade(t *testing.T) {
 }
 
 func TestVersion_namesReleaseAndPod(t *testing.T) {
-	l := runService(t, testService(t, map[string]string{"STAGE": "staging"}))
+	l := runService(t, testService(t, nil))
 	var got map[string]string
 	l.call(t, "GET", "/version", "").decode(t, &got)
 	host, err := os.Hostname()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for key, want := range map[string]string{"service": "orders", "release": release, "version": version, "stage": "staging", "pod": host} {
+	for key, want := range map[string]string{"service": "orders", "release": release, "version": version, "stage": "development", "pod": host} {
 		if got[key] != want || want == "" {
 			t.Errorf("%s is %q, want %q", key, got[key], want)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -46,9 +47,8 @@ var parts = []part{{name: "flags", open: openFlags}}
 func (s *service) run(ctx context.Context, listener net.Listener) error {
 	// Parts outlive the signal: the last requests still need them.
 	beside, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var running sync.WaitGroup
-	defer running.Wait()
 	defer stop()
+	var running sync.WaitGroup
 	failed := make(chan error, len(parts)+1)
 	begin := func(name string, run func() error) {
 		running.Go(func() {
@@ -78,9 +78,12 @@ func (s *service) run(ctx context.Context, listener net.Listener) error {
 		s.drain()
 	}
 
-	if err := s.shutdown(context.WithoutCancel(ctx), app); err != nil && cause == nil {
-		cause = err
+	if err := s.shutdown(context.WithoutCancel(ctx), app); err != nil {
+		return errors.Join(cause, err)
 	}
+	_ = listener.Close() // for a server that was told to end before it began to serve
+	stop()
+	running.Wait() // not deferred: a panic has to end the process, not wait for it
 	if cause == nil {
 		s.log.Info("ended well")
 	}

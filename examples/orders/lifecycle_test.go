@@ -217,6 +217,22 @@ func TestRun_drainsWhenAPartFails(t *testing.T) {
 	}
 }
 
+func TestRun_endsAtOnceWhenAPartCannotOpen(t *testing.T) {
+	withPart(t, part{"payment", func(context.Context, config) (func(context.Context) error, error) {
+		return nil, errors.New("no such account")
+	}})
+	s := testService(t, map[string]string{"DRAIN_DELAY": "1h"}) // it was never ready: nothing to drain
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &live{ended: make(chan error, 1)}
+	go func() { l.ended <- s.run(t.Context(), listener) }()
+	if err := l.result(t); err == nil || err.Error() != "open payment: no such account" {
+		t.Errorf("run ended with %v", err)
+	}
+}
+
 // withPart adds a part for one test.
 func withPart(t *testing.T, p part) {
 	t.Helper()
