@@ -70,8 +70,18 @@ type ForbiddenError struct {
 
 func (e *ForbiddenError) Error() string { return fmt.Sprintf("no right to %s", e.Access) }
 
-// Next is the RBAC rule to add, as YAML.
-func (e *ForbiddenError) Next() string { return Rules([]Access{e.Access}) }
+// Next is the RBAC rule to add, as YAML: for all objects of the resource, and
+// with create where an object is applied, which may have to be made first.
+func (e *ForbiddenError) Next() string {
+	missing := e.Access
+	missing.Name = ""
+	rights := []Access{missing}
+	if missing.Verb == "patch" {
+		missing.Verb = "create"
+		rights = append(rights, missing)
+	}
+	return Rules(rights)
+}
 
 func (e *ForbiddenError) Unwrap() error { return e.err }
 
@@ -100,7 +110,7 @@ type TooLargeError struct {
 }
 
 func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("apply %s: its %d bytes are more than the cluster stores in one object (about 1.5 MB)", e.Object, e.Bytes)
+	return fmt.Sprintf("apply %s: its %d bytes are more than a cluster stores (1 MiB in a ConfigMap or Secret, 1.5 MB in any object)", e.Object, e.Bytes)
 }
 
 // Next is what a person can do about it.
@@ -143,7 +153,7 @@ func refine(err error, object string, size int) error {
 	case apierrors.IsConflict(err) && len(fieldConflicts(err)) > 0:
 		return &ConflictError{Object: object, Fields: fieldConflicts(err), err: err}
 	case apierrors.IsRequestEntityTooLargeError(err), strings.Contains(words, "etcdserver: request is too large"),
-		strings.Contains(words, "trying to send message larger than max"):
+		strings.Contains(words, "trying to send message larger than max"), strings.Contains(words, "may not be more than 1048576 bytes"):
 		return &TooLargeError{Object: object, Bytes: size, err: err}
 	case apierrors.IsInvalid(err):
 		if fields, ok := immutable(err); ok {
