@@ -1,0 +1,460 @@
+package history
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	rbac "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/fibership/fibership/internal/release"
+	"github.com/fibership/fibership/internal/testcluster"
+)
+
+func TestStore_keepsFiveMegabytes(t *testing.T) {
+	t.Parallel()
+	c := testcluster.New(t)
+	s := Open(c.Client, "orders", "staging", c.Namespace)
+	var objects []*unstructured.Unstructured
+	for i := range 8 {
+		objects = append(objects, configMap(t, fmt.Sprintf("large-%d", i), noise(900<<10)))
+	}
+	r := ended(t, s, release.Succeeded, objects...)
+
+	road := &road{}
+	later := over(t, c, road, "orders", "staging")
+	h := list(t, later)
+	if n := road.requests.Load(); n != 1 {
+		t.Errorf("listing took %d requests", n)
+	}
+	if diff := cmp.Diff(release.History{r}, h); diff != "" {
+		t.Errorf("the record is another (-began +listed):\n%s", diff)
+	}
+	k, _ := later.recall(1)
+	if k.pack.Chunks < 5 || k.pack.Size < 7<<20 {
+		t.Errorf("%d bytes in %d parts are not the release that was meant", k.pack.Size, k.pack.Chunks)
+	}
+	got, err := later.Objects(t.Context(), h[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(objects, got); diff != "" {
+		t.Error("the objects are others")
+	}
+}
+
+func TestStore_restoresTenRandomReleases(t *testing.T) {
+	t.Parallel()
+	c := testcluster.New(t)
+	s := Open(c.Client, "orders", "Production (EU)", c.Namespace) // no name for Kubernetes
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	var want [][]string
+	for range 10 {
+		var objects []*unstructured.Unstructured
+		var texts []string
+		for i := range random.IntN(6) {
+			u := configMap(t, fmt.Sprintf("object-%d", i), noise(random.IntN(2000)))
+			u.Object["spec"] = randomValue(random, 4)
+			objects = append(objects, u)
+			raw, err := json.Marshal(u.Object)
+			if err != nil {
+				t.Fatal(err)
+			}
+			texts = append(texts, string(raw))
+		}
+		want = append(want, texts)
+		ended(t, s, release.Succeeded, objects...)
+	}
+	later := Open(c.Client, "orders", "Production (EU)", c.Namespace)
+	for _, r := range list(t, later) {
+		objects, err := later.Objects(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, u := range objects {
+			raw, err := json.Marshal(u.Object)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, string(raw))
+		}
+		if !slices.Equal(got, want[r.Revision-1]) {
+			t.Errorf("release %d is another:\n%s\nwas\n%s", r.Revision, got, want[r.Revision-1])
+		}
+	}
+}
+
+func randomValue(random *rand.Rand, depth int) any {
+	switch kind := random.IntN(8); {
+	case kind == 0 && depth > 0:
+		m := map[string]any{}
+		for range random.IntN(5) {
+			m[noise(5)] = randomValue(random, depth-1)
+		}
+		return m
+	case kind == 1 && depth > 0:
+		l := []any{}
+		for range random.IntN(5) {
+			l = append(l, randomValue(random, depth-1))
+		}
+		return l
+	case kind == 2:
+		return int64(random.Uint64())
+	case kind == 3:
+		return random.NormFloat64()
+	case kind == 4:
+		return random.IntN(2) == 0
+	case kind == 5:
+		return nil
+	}
+	return string([]rune{rune(random.IntN(0xd000)), '<', rune(0x1f300 + random.IntN(200))})
+}
+
+func TestBegin_numbersTenAtOnce(t *testing.T) {
+	t.Parallel()
+	c := testcluster.New(t)
+	var all errgroup.Group
+	for i := range 10 {
+		all.Go(func() error {
+			s := Open(c.Client, "orders", "staging", c.Namespace)
+			r := release.Record{Actor: fmt.Sprint(i)}
+			return s.Begin(t.Context(), &r, []*unstructured.Unstructured{configMap(t, "of", fmt.Sprint(i))})
+		})
+	}
+	if err := all.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	s := Open(c.Client, "orders", "staging", c.Namespace)
+	h := whole(t, s, 0)
+	if got := numbers(h); !slices.Equal(got, []int{10, 9, 8, 7, 6, 5, 4, 3, 2, 1}) {
+		t.Errorf("the numbers are %v", got)
+	}
+	actors := map[string]bool{}
+	for _, r := range h {
+		actors[r.Actor] = true
+		objects, err := s.Objects(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if value, _, _ := unstructured.NestedString(objects[0].Object, "data", "value"); value != r.Actor {
+			t.Errorf("release %d of %s holds the objects of %s", r.Revision, r.Actor, value)
+		}
+	}
+	if len(actors) != 10 {
+		t.Errorf("only %d of ten are there", len(actors))
+	}
+}
+
+func TestBegin_refusesObjectsThatTheRecordDoesNotName(t *testing.T) {
+	t.Parallel()
+	c := testcluster.New(t)
+	s := Open(c.Client, "orders", "staging", c.Namespace)
+	r := release.Record{Objects: []release.Object{release.Describe(configMap(t, "a", "1"))}}
+	if err := s.Begin(t.Context(), &r, []*unstructured.Unstructured{configMap(t, "a", "2")}); err == nil {
+		t.Error("it was recorded")
+	}
+	whole(t, s, 0)
+}
+
+func TestUpdate_refusesWhatSomeoneElseChanged(t *testing.T) {
+	t.Parallel()
+	c := testcluster.New(t)
+	one := Open(c.Client, "orders", "staging", c.Namespace)
+	mine := begun(t, one, configMap(t, "a", "1"))
+	two := Open(c.Client, "orders", "staging", c.Namespace)
+	theirs := list(t, two)[0]
+
+	mine.Step = "10%"
+	if err := one.Update(t.Context(), &mine); err != nil {
+		t.Fatal(err)
+	}
+	theirs.Status = release.RolledBack
+	if err := two.Update(t.Context(), &theirs); !errors.Is(err, ErrChanged) {
+		t.Errorf("the second writer got %v", err)
+	}
+	end(t, one, &mine, release.Succeeded)
+	if got := list(t, two)[0]; got.Status != release.Succeeded || got.Step != "10%" {
+		t.Errorf("it is %s at step %q", got.Status, got.Step)
+	}
+}
+
+func TestUpdate_refusesWhatIsNotLegal(t *testing.T) {
+	t.Parallel()
+	c := testcluster.New(t)
+	s := Open(c.Client, "orders", "staging", c.Namespace)
+	r := begun(t, s, configMap(t, "a", "1"))
+	for what, change := range map[string]func(*release.Record){
+		"a status that is not recorded": func(r *release.Record) { r.Status = release.Planned },
+		"other objects":                 func(r *release.Record) { r.Objects = nil },
+		"a release that is not there":   func(r *release.Record) { r.Revision = 9 },
+	} {
+		wrong := r
+		change(&wrong)
+		if err := s.Update(t.Context(), &wrong); err == nil {
+			t.Errorf("%s was recorded", what)
+		}
+	}
+	end(t, s, &r, release.Failed)
+	end(t, s, &r, release.Failed) // again is no change
+	seen := r
+	seen.Objects = slices.Clone(r.Objects)
+	seen.Objects[0].Seen = "g2"
+	if err := s.Update(t.Context(), &seen); err != nil {
+		t.Errorf("what is seen of an object was not renewed: %v", err)
+	}
+	for _, status := range []release.Status{release.Underway, release.Succeeded, release.RolledBack} {
+		wrong := seen
+		wrong.Status = status
+		if err := s.Update(t.Context(), &wrong); err == nil || !strings.Contains(err.Error(), "it ended as failed and stays so") {
+			t.Errorf("from failed to %s: %v", status, err)
+		}
+	}
+}
+
+func TestList_namesTheDamagedAndGivesTheRest(t *testing.T) {
+	t.Parallel()
+	c := testcluster.New(t)
+	s := Open(c.Client, "orders", "staging", c.Namespace)
+	for range 3 {
+		ended(t, s, release.Succeeded, configMap(t, "a", "1"))
+	}
+	spoil := func(revision int, key string, value string) {
+		t.Helper()
+		patch := map[string]any{"data": map[string][]byte{key: []byte(value)}}
+		raw, err := json.Marshal(patch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Client.Kube.CoreV1().Secrets(c.Namespace).Patch(t.Context(), s.recordName(revision), "application/merge-patch+json", raw, metav1.PatchOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	spoil(3, keyRecord, `{"format":1,"revi`)
+	h, err := s.List(t.Context())
+	var damaged *DamagedError
+	if !errors.As(err, &damaged) || !slices.Equal(damaged.Secrets, []string{"fibership.orders.staging.3"}) ||
+		!strings.Contains(damaged.Next(), "kubectl --namespace "+c.Namespace+" delete secret fibership.orders.staging.3") {
+		t.Errorf("error %v", err)
+	}
+	if got := numbers(h); !slices.Equal(got, []int{2, 1}) {
+		t.Errorf("the rest is %v", got)
+	}
+	// The number of a damaged release is not given again, and it is not pruned.
+	if r := begun(t, s, configMap(t, "a", "1")); r.Revision != 4 {
+		t.Errorf("the next release is %d", r.Revision)
+	}
+	if dropped, err := s.Prune(t.Context(), 0); !errors.As(err, &damaged) || len(dropped) > 0 {
+		t.Errorf("pruned %v, error %v", numbers(dropped), err)
+	}
+
+	spoil(3, keyRecord, `{"format":2,"revision":3}`)
+	spoil(3, keyWriter, `v3.0.0`)
+	var newer *NewerError
+	if _, err := s.List(t.Context()); !errors.As(err, &newer) || !strings.Contains(err.Error(), "release 3 was recorded in format 2 by Fibership v3.0.0") {
+		t.Errorf("error %v", err)
+	}
+	if err := s.Begin(t.Context(), &release.Record{}, nil); !errors.As(err, &newer) {
+		t.Errorf("a release was begun in a history that is not understood: %v", err)
+	}
+}
+
+func TestList_takesARequestForEveryFiveHundred(t *testing.T) {
+	t.Parallel()
+	c := testcluster.New(t)
+	s := Open(c.Client, "orders", "staging", c.Namespace)
+	var all errgroup.Group
+	all.SetLimit(8)
+	for n := range 501 {
+		all.Go(func() error {
+			secret := s.recordSecret(n + 1)
+			r := release.Record{Format: 1, Service: "orders", Environment: "staging", Revision: n + 1, Status: release.Succeeded}
+			if err := seal(secret, r, pack{Chunks: 1, SHA256: sum(nil)}); err != nil {
+				return err
+			}
+			_, err := s.kube.CoreV1().Secrets(c.Namespace).Create(t.Context(), secret, metav1.CreateOptions{})
+			return err
+		})
+	}
+	if err := all.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	road := &road{}
+	h := list(t, over(t, c, road, "orders", "staging"))
+	if len(h) != 501 || h.Next() != 502 || road.requests.Load() != 2 {
+		t.Errorf("%d records in %d requests, the next is %d", len(h), road.requests.Load(), h.Next())
+	}
+}
+
+func TestList_keepsServicesAndEnvironmentsApart(t *testing.T) {
+	t.Parallel()
+	c := testcluster.New(t)
+	for _, other := range [][2]string{{"orders", "staging"}, {"orders", "Staging"}, {"orders-staging", "1"}, {"orders", "staging.1"}, {"billing", "staging"}} {
+		s := Open(c.Client, other[0], other[1], c.Namespace)
+		ended(t, s, release.Succeeded, configMap(t, other[0], other[1]))
+		if h := whole(t, s, 0); len(h) != 1 || h[0].Service != other[0] || h[0].Environment != other[1] {
+			t.Errorf("%v has %v", other, h)
+		}
+	}
+}
+
+func TestObjects_areWholeOrThereAreNone(t *testing.T) {
+	t.Parallel()
+	c := testcluster.New(t)
+	s := Open(c.Client, "orders", "staging", c.Namespace)
+	r := ended(t, s, release.Succeeded, configMap(t, "a", noise(2<<20)))
+	remove(t, s, s.chunkName(1, 1))
+	if got, err := s.Objects(t.Context(), r); err == nil || got != nil || !strings.Contains(err.Error(), "part 2 of 2 of its objects") {
+		t.Errorf("%d objects, error %v", len(got), err)
+	}
+}
+
+func TestPrune_keepsWhatIsNeededAndDropsTheRest(t *testing.T) {
+	t.Parallel()
+	c := testcluster.New(t)
+	s := Open(c.Client, "orders", "staging", c.Namespace)
+	for n := range 12 {
+		status := release.RolledBack
+		if n < 5 {
+			status = release.Succeeded
+		}
+		ended(t, s, status, configMap(t, fmt.Sprint("of-", n+1), noise(100)))
+	}
+	dropped, err := s.Prune(t.Context(), 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := numbers(dropped); !slices.Equal(got, []int{1, 2, 6, 7, 8}) || dropped[0].Objects[0].Name != "of-1" {
+		t.Errorf("dropped %v", got)
+	}
+	if got := numbers(whole(t, s, 0)); !slices.Equal(got, []int{12, 11, 10, 9, 5, 4, 3}) {
+		t.Errorf("kept %v", got)
+	}
+}
+
+func TestPrune_sweepsOnlyUnderTheLock(t *testing.T) {
+	t.Parallel()
+	c := testcluster.New(t)
+	s := Open(c.Client, "orders", "staging", c.Namespace)
+	ended(t, s, release.Succeeded, configMap(t, "a", "1"))
+	begun(t, s, configMap(t, "b", noise(2<<20)))
+	remove(t, s, s.recordName(2)) // as if it had been killed before it wrote that
+	if _, err := s.Prune(t.Context(), 20); err != nil {
+		t.Fatal(err)
+	}
+	whole(t, s, 2)
+	locked(t, s)
+	if _, err := s.Prune(t.Context(), 20); err != nil {
+		t.Fatal(err)
+	}
+	whole(t, s, 0)
+}
+
+func TestStore_writesNothingOnceTheLockIsLost(t *testing.T) {
+	t.Parallel()
+	c := testcluster.New(t)
+	road := &road{}
+	s := over(t, c, road, "orders", "staging")
+	s.times = short
+	l, err := s.Lock(t.Context(), "sleeper", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := begun(t, s, configMap(t, "a", "1"))
+	kill(l) // it sleeps
+	other := Open(c.Client, "orders", "staging", c.Namespace)
+	other.times = short
+	locked(t, other)
+
+	before := road.writes.Load()
+	r.Status = release.Succeeded
+	if err := s.Update(t.Context(), &r); !errors.Is(err, ErrLost) {
+		t.Errorf("update: %v", err)
+	}
+	if n := road.writes.Load() - before; n != 1 { // the attempt to renew
+		t.Errorf("%d writes were sent", n)
+	}
+	if err := s.Begin(t.Context(), &release.Record{}, nil); !errors.Is(err, ErrLost) {
+		t.Errorf("begin: %v", err)
+	}
+	if err := s.drop(t.Context(), s.recordName(1)); !errors.Is(err, ErrLost) {
+		t.Errorf("drop: %v", err)
+	}
+	if n := road.writes.Load() - before; n != 1 {
+		t.Errorf("%d writes were sent in all", n)
+	}
+	if h := list(t, other); h[0].Status != release.Underway {
+		t.Errorf("the sleeper made it %s", h[0].Status)
+	}
+}
+
+func TestStore_needsNoMoreRightsThanItSays(t *testing.T) {
+	t.Parallel()
+	c := testcluster.New(t)
+	client := c.Limited(t,
+		rbac.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get", "list", "create", "update", "delete"}},
+		rbac.PolicyRule{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, Verbs: []string{"get", "create", "update"}},
+	)
+	s := Open(client, "orders", "staging", c.Namespace)
+	l, err := s.Lock(t.Context(), "limited", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		ended(t, s, release.Succeeded, configMap(t, "a", "1"))
+	}
+	if dropped, err := s.Prune(t.Context(), 1); err != nil || len(dropped) != 2 {
+		t.Errorf("dropped %v, error %v", numbers(dropped), err)
+	}
+	whole(t, s, 0)
+	if err := l.Release(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestStore_saysThatANamespaceIsNotThere(t *testing.T) {
+	t.Parallel()
+	c := testcluster.New(t)
+	s := Open(c.Client, "orders", "staging", c.Namespace+"-not")
+	if err := s.Begin(t.Context(), &release.Record{}, nil); err == nil || !strings.Contains(err.Error(), `namespaces "`+c.Namespace+`-not" not found`) {
+		t.Errorf("begin: %v", err)
+	}
+	if _, err := s.Lock(t.Context(), "test", nil); err == nil || !strings.Contains(err.Error(), "not found") {
+		t.Errorf("lock: %v", err)
+	}
+}
+
+func TestStore_keepsSecretsAsSecrets(t *testing.T) {
+	t.Parallel()
+	c := testcluster.New(t)
+	s := Open(c.Client, "orders", "staging", c.Namespace)
+	secret := object(t, `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"token"},"stringData":{"token":"open sesame"}}`)
+	ended(t, s, release.Succeeded, secret)
+	kept, err := c.Client.Kube.CoreV1().Secrets(c.Namespace).List(t.Context(), metav1.ListOptions{LabelSelector: labelService + "=orders"})
+	if err != nil || len(kept.Items) != 2 {
+		t.Fatal(len(kept.Items), err)
+	}
+	for _, item := range kept.Items {
+		if item.Type != corev1.SecretType("fibership.dev/release") {
+			t.Errorf("%s is of type %s", item.Name, item.Type)
+		}
+		if strings.Contains(string(item.Data[keyRecord]), "sesame") {
+			t.Error("the record tells the secret")
+		}
+	}
+	maps, err := c.Client.Kube.CoreV1().ConfigMaps(c.Namespace).List(t.Context(), metav1.ListOptions{LabelSelector: labelService})
+	if err != nil || len(maps.Items) > 0 {
+		t.Errorf("%d config maps, error %v", len(maps.Items), err)
+	}
+}
