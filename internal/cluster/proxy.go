@@ -33,6 +33,7 @@ func (c *Client) through(namespace, resource, name string, port int) (*http.Clie
 		return nil, nil, fmt.Errorf("port %d: %s", port, strings.Join(problems, "; "))
 	}
 	base := c.base.JoinPath("api", "v1", "namespaces", namespace, resource, fmt.Sprintf("%s:%d", name, port), "proxy")
+	base.Path = "/" + strings.TrimPrefix(base.Path, "/") // relative where the server's URL has no path
 	client := &http.Client{
 		Transport:     pinned{next: c.http.Transport, base: base},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
