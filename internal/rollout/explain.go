@@ -103,7 +103,7 @@ var (
 	webhookSaid = regexp.MustCompile(`admission webhook "([^"]+)" denied the request:? ?(.*)`)
 	webhookLost = regexp.MustCompile(`failed calling webhook "([^"]+)"`)
 	keySaid     = regexp.MustCompile(`couldn't find key (\S+) in (ConfigMap|Secret) (\S+)`)
-	lacking     = regexp.MustCompile(`Insufficient ([\w./-]+)`)
+	lacking     = regexp.MustCompile(`Insufficient ([\w./-]*\w)`)
 	taintSaid   = regexp.MustCompile(`untolerated taints? \{([^}]+)\}`)
 	podSecurity = regexp.MustCompile(`violates PodSecurity "([^"]+)": (.+)`)
 )
@@ -112,6 +112,9 @@ var (
 // it needs there.
 func (e Evidence) place(c ContainerEvidence) (cause, next string) {
 	said := e.Detail
+	for _, ours := range []string{"its pods are refused: ", "no node takes pod " + e.Pod + ": "} {
+		said = strings.TrimPrefix(said, ours)
+	}
 	namespace := firstOf(e.Namespace, "default")
 	switch e.Reason {
 	case ConfigMissing:

@@ -29,10 +29,10 @@ func (e Evidence) process(c ContainerEvidence) (cause, next string) {
 	case e.Reason == NotReady:
 		return e.notReady(c)
 	case e.Reason == LivenessKills:
-		return fmt.Sprintf("the kubelet kills %s because its liveness probe fails", who) + e.probeSaid(c) + quoted(log),
+		return fmt.Sprintf("the kubelet kills %s because its liveness probe fails", who) + e.probeSaid() + quoted(log),
 			"make the liveness path answer, or give it time with a startupProbe"
 	case e.Reason == StartupTooSlow:
-		return fmt.Sprintf("%s does not start within its startup probe's failureThreshold × periodSeconds, and is killed", who) + e.probeSaid(c) + quoted(log),
+		return fmt.Sprintf("%s does not start within its startup probe's failureThreshold × periodSeconds, and is killed", who) + e.probeSaid() + quoted(log),
 			"raise the startupProbe's failureThreshold, or make the start faster"
 	case e.Reason == JobFailed && !c.Ended:
 		return e.Detail, "look at the Job's pods and events below"
@@ -149,9 +149,11 @@ func (e Evidence) notReady(c ContainerEvidence) (cause, next string) {
 }
 
 // probeSaid repeats what the failing probe saw, where the detail tells.
-func (e Evidence) probeSaid(ContainerEvidence) string {
-	if _, said, ok := strings.Cut(e.Detail, "fails: "); ok {
-		return " (" + said + ")"
+func (e Evidence) probeSaid() string {
+	if _, said, ok := strings.Cut(e.Detail, "probe fails ("); ok {
+		if i := strings.LastIndex(said, "), "); i >= 0 {
+			return " (" + said[:i] + ")"
+		}
 	}
 	return ""
 }

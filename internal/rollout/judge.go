@@ -24,7 +24,7 @@ const (
 // How long a pod must have run before it counts, where nothing but its
 // running says that it works.
 const (
-	settleTime  = 3 * time.Second  // without a readiness probe
+	settleTime  = 5 * time.Second  // without a readiness probe; the kubelet's own word may be two seconds old
 	recoverTime = 10 * time.Second // after a crash
 )
 
@@ -54,14 +54,17 @@ func Judge(o Observed) Judgement {
 	if j.State == Serving || len(w.troubles) == 0 {
 		return j
 	}
+	byCause := func(a, b trouble) int {
+		return cmp.Or(cmp.Compare(a.reason.rank(), b.reason.rank()), cmp.Compare(b.count, a.count), cmp.Compare(a.pod, b.pod))
+	}
 	worst := slices.MinFunc(w.troubles, func(a, b trouble) int {
-		return cmp.Or(
-			cmp.Compare(b.state, a.state), // Doomed before Suspect
-			cmp.Compare(a.reason.rank(), b.reason.rank()),
-			cmp.Compare(b.count, a.count),
-			cmp.Compare(a.pod, b.pod),
-		)
+		return cmp.Or(cmp.Compare(b.state, a.state), byCause(a, b)) // Doomed before Suspect
 	})
+	if worst.reason == DeadlineExceeded {
+		// A deadline ends the wait, but what it was missed for explains it.
+		worst = slices.MinFunc(w.troubles, byCause)
+		worst.state = Doomed
+	}
 	j.State, j.Reason, j.Detail, j.Count = worst.state, worst.reason, worst.detail, worst.count
 	j.Pod, j.Container, j.missing = worst.pod, worst.container, worst.missing
 	return j

@@ -129,10 +129,10 @@ func (w *watched) crashing(p *corev1.Pod, c container, dooms bool) {
 		t.detail = fmt.Sprintf("%s cannot be started: %s", what, firstOf(short(last.Message), "the runtime does not say why"))
 	case w.probed(p, c.status.Name, "Liveness", last):
 		t.reason = LivenessKills
-		t.detail = fmt.Sprintf("%s is restarted because its liveness probe fails, %s", what, often)
+		t.detail = fmt.Sprintf("%s is restarted because its liveness probe fails%s, %s", what, w.answered(p, c.status.Name, "Liveness"), often)
 	case w.probed(p, c.status.Name, "Startup", last):
 		t.reason = StartupTooSlow
-		t.detail = fmt.Sprintf("%s is restarted because its startup probe fails, %s", what, often)
+		t.detail = fmt.Sprintf("%s is restarted because its startup probe fails%s, %s", what, w.answered(p, c.status.Name, "Startup"), often)
 	case last.ExitCode == 0:
 		t.reason = Completed
 		t.detail = fmt.Sprintf("%s ended with exit code 0 although it should go on, %s", what, often)
@@ -155,16 +155,32 @@ func limit(c container) string {
 }
 
 // probed says whether the kubelet ended the container for a probe of the kind.
+// Events come a little later than the pod's status does; of a container that
+// is killed again and again, those about the time before count as well.
 func (w *watched) probed(p *corev1.Pod, container, kind string, end *corev1.ContainerStateTerminated) bool {
+	grace := time.Duration(or(p.Spec.TerminationGracePeriodSeconds, 30))*time.Second + 10*time.Second
 	for _, e := range w.about(p.UID, "Pod", p.Name) {
-		if e.Reason == "Unhealthy" && containerOf(e) == container && strings.HasPrefix(e.Message, kind+" probe") &&
-			!lastSeen(e).Before(end.StartedAt.Time) && !firstSeen(e).After(end.FinishedAt.Time.Add(time.Second)) {
-			// The probe's failures must reach up to the end: one long before it is no cause.
-			grace := time.Duration(or(p.Spec.TerminationGracePeriodSeconds, 30)) * time.Second
-			return end.FinishedAt.Sub(lastSeen(e)) <= grace+10*time.Second
+		if containerOf(e) != container || firstSeen(e).After(end.FinishedAt.Add(time.Second)) || lastSeen(e).Before(end.StartedAt.Add(-grace)) {
+			continue
+		}
+		if e.Reason == "Killing" && strings.Contains(e.Message, "failed "+strings.ToLower(kind)+" probe") {
+			return true
+		}
+		if e.Reason == "Unhealthy" && strings.HasPrefix(e.Message, kind+" probe") && end.FinishedAt.Sub(lastSeen(e)) <= grace+end.FinishedAt.Sub(end.StartedAt.Time) {
+			return true
 		}
 	}
 	return false
+}
+
+// answered repeats what a probe of the kind last saw: " (HTTP probe …)".
+func (w *watched) answered(p *corev1.Pod, container, kind string) string {
+	for _, e := range w.about(p.UID, "Pod", p.Name) {
+		if said, ok := strings.CutPrefix(e.Message, kind+" probe failed: "); ok && containerOf(e) == container {
+			return " (" + short(said) + ")"
+		}
+	}
+	return ""
 }
 
 // unready looks at a container that runs and is not ready.

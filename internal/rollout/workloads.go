@@ -183,13 +183,14 @@ func (w *watched) pod() Judgement {
 // to crash, and one that has just crashed may do so again.
 func (w *watched) settled(pods []*corev1.Pod) bool {
 	for _, p := range pods {
+		ready, _ := condition(p, corev1.PodReady)
 		for c := range containersOf(p) {
 			running := c.status.State.Running
 			if running == nil || (c.init && !c.sidecar) {
 				continue
 			}
 			ran := w.Now.Sub(running.StartedAt.Time)
-			if c.spec != nil && c.spec.ReadinessProbe == nil && ran < settleTime {
+			if c.spec != nil && c.spec.ReadinessProbe == nil && min(ran, w.Now.Sub(ready.LastTransitionTime.Time)) < settleTime {
 				return false
 			}
 			if last := c.status.LastTerminationState.Terminated; last != nil && ran < recoverTime && isCrash(last, c) {
