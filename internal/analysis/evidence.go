@@ -80,19 +80,35 @@ func overLimit(bad, all int64, limit float64) float64 {
 // odds are the alternatives that evidence bets on: how many times the odds of
 // a bad request are raised. Spread evenly, they serve a small regression under
 // much traffic as well as a broken version under little.
-var odds = [...]float64{1.25, 1.5, 2, 3, 5, 10, 30}
+var odds = [...]float64{1.5, 2.5, 5, 15}
 
 // evidence is a bet against "as good as allowed" that may be looked at after
 // every interval. Each interval multiplies the stake placed on each of the
 // odds by its likelihood ratio; while the version is as good as allowed, the
-// whole stake is a martingale that starts at 1, so the chance that it ever
-// reaches 1/α is at most α, however often one looks and whenever one stops
-// (Ville's inequality). Given the margins of an interval's table the ratio is
-// exact, and a rate that drifts for both versions alike does no harm, since
-// intervals are compared one by one.
+// whole stake is a martingale that starts at 1 at most, so the chance that it
+// ever reaches 1/α is at most α, however often one looks and whenever one
+// stops (Ville's inequality). Given the margins of an interval's table the
+// ratio is exact, and a rate that drifts for both versions alike does no
+// harm, since intervals are compared one by one.
 //
-// The zero value has seen nothing.
-type evidence struct{ logs [len(odds)]float64 }
+// A part of the stake is kept back for every step: what comes up late is bet
+// on without the losses of the good time before. The zero value has staked
+// nothing.
+type evidence struct{ stakes []stake }
+
+// stake is the logarithm of what became of it, for each of the odds.
+type stake [len(odds)]float64
+
+// step places the stake for a new step: 1/2, 1/6, 1/12, 1/20 …, never more
+// than 1 together.
+func (e *evidence) step() {
+	n := float64(len(e.stakes) + 1)
+	var s stake
+	for i := range s {
+		s[i] = -math.Log(n * (n + 1) * float64(len(odds)))
+	}
+	e.stakes = append(e.stakes, s)
+}
 
 // compare takes an interval's table.
 func (e *evidence) compare(t table) {
@@ -107,34 +123,40 @@ func (e *evidence) compare(t table) {
 		}
 	})
 	for i, ratio := range odds {
-		e.logs[i] += float64(t.bad)*math.Log(ratio) - sums[i].log()
+		e.win(i, float64(t.bad)*math.Log(ratio)-sums[i].log())
 	}
 }
 
-// limit takes an interval's count of bad requests where the share limit is
-// allowed.
+func (e *evidence) win(i int, log float64) {
+	for n := range e.stakes {
+		e.stakes[n][i] += log
+	}
+}
+
+// limit takes a count of bad requests where the share limit is allowed.
 func (e *evidence) limit(bad, all int64, limit float64) {
 	if all <= 0 || limit >= 1 {
 		return
 	}
 	for i, ratio := range odds {
-		if limit <= 0 {
-			if bad > 0 {
-				e.logs[i] = math.Inf(1) // what may never happen did
-			}
-			continue
+		switch {
+		case limit > 0:
+			e.win(i, float64(bad)*math.Log(ratio)-float64(all)*math.Log1p(limit*(ratio-1)))
+		case bad > 0:
+			e.win(i, math.Inf(1)) // what may never happen did
 		}
-		e.logs[i] += float64(bad)*math.Log(ratio) - float64(all)*math.Log1p(limit*(ratio-1))
 	}
 }
 
 // sound says whether the evidence is strong enough for alpha.
 func (e *evidence) sound(alpha float64) bool {
 	var sum logSum
-	for _, l := range e.logs {
-		sum.add(l)
+	for _, s := range e.stakes {
+		for _, l := range s {
+			sum.add(l)
+		}
 	}
-	return sum.log()-math.Log(float64(len(odds))) >= -math.Log(alpha)
+	return sum.log() >= -math.Log(alpha)
 }
 
 // logSum adds up numbers that are given as logarithms.

@@ -12,8 +12,8 @@ type Series struct {
 // pair is the measurement of a version and of its baseline.
 type pair struct{ now, base Measurement }
 
-// line is one check with the evidence of this step's intervals that the
-// version is worse than its baseline.
+// line is one check with the evidence, from all intervals of all steps, that
+// the version is worse than its baseline.
 type line struct {
 	check    Check
 	evidence evidence
@@ -29,14 +29,17 @@ const apiece = 5
 func NewSeries(checks []Check, rules Rules) *Series {
 	s := &Series{rules: rules}
 	for _, c := range checks {
-		s.lines = append(s.lines, &line{check: c})
+		l := &line{check: c}
+		l.evidence.step()
+		s.lines = append(s.lines, l)
 	}
 	return s
 }
 
 // Look judges in the middle of a step, as often as one likes. Both
 // measurements are cumulative since the series began; baseline is nil where
-// there is none. What counts is what came since the step began.
+// there is none. What was measured since the step began is what must keep the
+// limit, or be worse; whether a difference is sound rests on all steps.
 //
 // Fail is final: a limit that is passed only by chance, so far, is
 // Inconclusive. A rate below its limit never fails before the end.
@@ -51,7 +54,7 @@ func (s *Series) End(now Measurement, baseline *Measurement) []Result {
 	s.began = s.at(now, baseline)
 	s.compared = s.began
 	for _, l := range s.lines {
-		l.evidence = evidence{}
+		l.evidence.step()
 	}
 	return results
 }
@@ -73,13 +76,16 @@ func (s *Series) judge(now Measurement, baseline *Measurement, ended bool) []Res
 	return results
 }
 
-// at is the newest reading of both. A baseline that is not there has not
-// moved since it was.
+// at is the newest reading of both, kept apart from what the caller goes on
+// counting with. A baseline that is not there has not moved since it was.
 func (s *Series) at(now Measurement, baseline *Measurement) pair {
-	if baseline == nil {
-		return pair{now, s.compared.base}
+	at := pair{now, s.compared.base}
+	if baseline != nil {
+		at.base = *baseline
+		at.base.Latency = at.base.Latency.clone()
 	}
-	return pair{now, *baseline}
+	at.now.Latency = at.now.Latency.clone()
+	return at
 }
 
 func (p pair) since(earlier pair) pair {
@@ -95,7 +101,8 @@ func (l *line) judge(rules Rules, step pair, hasBaseline, ended bool) Result {
 		return rules.compare(l.check, step.now, base, func(table) bool { return l.evidence.sound(rules.alpha()) })
 	}
 	return rules.limit(l.check, step.now, func(bad, all int64, share float64) bool {
-		var against evidence // a limit stays the same, so the intervals' sum says all
+		var against evidence // a limit stays the same, so the sum of the step's intervals says all
+		against.step()
 		against.limit(bad, all, share)
 		return against.sound(rules.alpha())
 	}, ended)
