@@ -206,7 +206,10 @@ func check(o Object) error {
 	if !ok {
 		return problem("%s has no metadata", kind)
 	}
-	name, _ := metadata["name"].(string)
+	name, text := metadata["name"].(string)
+	if metadata["name"] != nil && !text {
+		return problem("%s: metadata.name is not text: put it in quotes", kind)
+	}
 	if name == "" {
 		if _, generated := metadata["generateName"]; generated {
 			return problem("%s has generateName: a release is applied again and again, so its objects need a fixed metadata.name", kind)
@@ -217,8 +220,12 @@ func check(o Object) error {
 		return problem("%s: metadata.name %q %s", kind, name, strings.Join(problems, ", "))
 	}
 	if namespace, given := metadata["namespace"]; given {
-		if text, ok := namespace.(string); !ok || len(path.IsValidPathSegmentName(text)) > 0 {
-			return problem("%s %s: metadata.namespace is not a name", kind, name)
+		text, ok := namespace.(string)
+		if namespace != nil && !ok {
+			return problem("%s %s: metadata.namespace is not text: put it in quotes", kind, name)
+		}
+		if problems := path.IsValidPathSegmentName(text); len(problems) > 0 {
+			return problem("%s %s: metadata.namespace %q %s", kind, name, text, strings.Join(problems, ", "))
 		}
 	}
 	for _, field := range []string{"labels", "annotations"} {

@@ -192,7 +192,7 @@ func (c *confined) inspect(file string, content []byte) error {
 		if _, ok := expanded(&node, maxNodes, 0); !ok {
 			return fmt.Errorf("%s:%d: its aliases grow beyond measure", file, node.Line)
 		}
-		if configuration || builtin(&node) {
+		if configuration || apiVersion(&node) == "builtin" {
 			if err := local(file, &node, ""); err != nil {
 				return err
 			}
@@ -215,12 +215,16 @@ func isKustomization(file string) bool {
 	return false
 }
 
-// builtin: configuration of a generator or transformer, which names files too.
-func builtin(node *yamlv3.Node) bool {
+// apiVersion is "builtin" in the configuration of kustomize's own generators
+// and transformers, which name files too.
+func apiVersion(node *yamlv3.Node) string {
 	var head struct {
 		APIVersion string `yaml:"apiVersion"`
 	}
-	return node.Decode(&head) == nil && head.APIVersion == "builtin"
+	if err := node.Decode(&head); err != nil {
+		return ""
+	}
+	return head.APIVersion
 }
 
 const (
@@ -302,7 +306,7 @@ func inPlace(file string, node *yamlv3.Node) (found bool, err error) {
 		if _, ok := expanded(&inner, maxNodes, 0); !ok {
 			return false, fmt.Errorf("%s:%d: its aliases grow beyond measure", file, node.Line)
 		}
-		if builtin(&inner) {
+		if apiVersion(&inner) != "" {
 			found = true
 			if err := local(file, &inner, ""); err != nil {
 				return false, err

@@ -1,0 +1,154 @@
+package manifests
+
+import (
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+)
+
+func orders() Service {
+	return Service{
+		Name: "orders", Namespace: "staging", Image: "ghcr.io/acme/orders" + digest, Port: 3000, Replicas: 2,
+		Env: []string{"LEVEL=debug", "EMPTY=", "URL=https://a/?b=c"}, EnvFrom: []string{"secret/db", "configmap/settings"},
+		PullSecret: "pull", ReadinessPath: "/readyz", LivenessPath: "/livez", CPU: "100m", Memory: "128Mi",
+		Host: "orders.example", Gateway: "infra/public",
+	}
+}
+
+func TestGenerate_losesNoRequestAndHasNoPrivilege(t *testing.T) {
+	objs, err := Generate(orders())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kinds []string
+	for _, o := range objs {
+		kinds = append(kinds, o.GetKind())
+		if err := check(o); err != nil {
+			t.Error(err)
+		}
+		if o.GetNamespace() != "staging" {
+			t.Errorf("%s is in %q", o.title(), o.GetNamespace())
+		}
+	}
+	if got := strings.Join(kinds, " "); got != "Service PodDisruptionBudget Deployment HTTPRoute" {
+		t.Fatalf("kinds %s", got)
+	}
+	if notes := Lint(objs); len(notes) > 0 {
+		t.Errorf("the lint finds %v", notes)
+	}
+	d, ok := typed[appsv1.Deployment](objs[2])
+	if !ok {
+		t.Fatal("the Deployment does not decode")
+	}
+	pod := d.Spec.Template.Spec
+	c := pod.Containers[0]
+	if !*pod.SecurityContext.RunAsNonRoot || *pod.SecurityContext.RunAsUser != 65532 || *pod.AutomountServiceAccountToken ||
+		!*c.SecurityContext.ReadOnlyRootFilesystem || c.SecurityContext.Capabilities.Drop[0] != "ALL" || pod.SecurityContext.SeccompProfile.Type != "RuntimeDefault" {
+		t.Errorf("security %+v, %+v", pod.SecurityContext, c.SecurityContext)
+	}
+	if sleep := c.Lifecycle.PreStop.Sleep.Seconds; sleep >= *pod.TerminationGracePeriodSeconds || sleep < 1 {
+		t.Errorf("preStop %d s of %d s", sleep, *pod.TerminationGracePeriodSeconds)
+	}
+	var env []string
+	for _, e := range c.Env {
+		env = append(env, e.Name+"="+e.Value)
+	}
+	if got := strings.Join(env, " "); got != "PORT=3000 LEVEL=debug EMPTY= URL=https://a/?b=c" {
+		t.Errorf("env %s", got)
+	}
+	if c.EnvFrom[0].SecretRef.Name != "db" || c.EnvFrom[1].ConfigMapRef.Name != "settings" || pod.ImagePullSecrets[0].Name != "pull" {
+		t.Errorf("env from %+v, pull secrets %v", c.EnvFrom, pod.ImagePullSecrets)
+	}
+}
+
+func TestGenerate_refusesWhatCannotWork(t *testing.T) {
+	for _, test := range []struct {
+		name, want string
+		change     func(*Service)
+	}{
+		{"a name", `service "Orders"`, func(s *Service) { s.Name = "Orders" }},
+		{"a port", "port 0", func(s *Service) { s.Port = 0 }},
+		{"replicas", "replicas -1", func(s *Service) { s.Replicas = -1 }},
+		{"cpu", `cpu "lots"`, func(s *Service) { s.CPU = "lots" }},
+		{"memory", `memory "-1Mi"`, func(s *Service) { s.Memory = "-1Mi" }},
+		{"a path", `path "readyz"`, func(s *Service) { s.ReadinessPath = "readyz" }},
+		{"env", `env "LEVEL"`, func(s *Service) { s.Env = []string{"LEVEL"} }},
+		{"env twice", "env A: given twice", func(s *Service) { s.Env = []string{"A=1", "A=2"} }},
+		{"env PORT", "the input port", func(s *Service) { s.Env = []string{"PORT=1"} }},
+		{"env-from", `env-from "db"`, func(s *Service) { s.EnvFrom = []string{"db"} }},
+		{"a host without gateway", "a host needs a gateway", func(s *Service) { s.Gateway = "" }},
+	} {
+		s := orders()
+		test.change(&s)
+		if _, err := Generate(s); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: error %v, want %q", test.name, err, test.want)
+		}
+	}
+}
+
+const served = `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  strategy: {rollingUpdate: {maxUnavailable: 0}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      terminationGracePeriodSeconds: 30
+      containers:
+      - name: web
+        image: IMAGE
+        readinessProbe: {httpGet: {path: /, port: 80}}
+        lifecycle: {preStop: {sleep: {seconds: 5}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web}}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: web}
+spec: {selector: {matchLabels: {app: web}}, maxUnavailable: 1}
+`
+
+func TestLint_namesWhatCostsRequests(t *testing.T) {
+	for _, test := range []struct{ name, old, new, want string }{
+		{"nothing", "", "", ""},
+		{"no readiness", "readinessProbe", "livenessProbe", "f.yaml:1 Deployment web: no container has a readinessProbe"},
+		{"no preStop", "preStop", "postStart", "f.yaml:1 Deployment web: no container has a preStop"},
+		{"a preStop as long as the grace", "seconds: 5", "seconds: 30", "f.yaml:1 Deployment web: the preStop sleep of container web takes 30 s"},
+		{"all at once", "maxUnavailable: 0", "maxUnavailable: 100%", "f.yaml:1 Deployment web: maxUnavailable 100% lets all 2 pods"},
+		{"recreate", "{rollingUpdate: {maxUnavailable: 0}}", "{type: Recreate}", "f.yaml:1 Deployment web: the strategy Recreate"},
+		{"one replica", "replicas: 2", "replicas: 1", "f.yaml:1 Deployment web: one replica"},
+		{"replicas left out", "replicas: 2", "revisionHistoryLimit: 2", "f.yaml:1 Deployment web: one replica"},
+		{"a budget of none", "maxUnavailable: 1", "maxUnavailable: 0", "f.yaml:23 PodDisruptionBudget web: it lets none of the 2 pods"},
+		{"a budget that needs all", "maxUnavailable: 1", "minAvailable: 2", "f.yaml:23 PodDisruptionBudget web: it lets none of the 2 pods"},
+		{"a budget that needs all in percent", "maxUnavailable: 1", "minAvailable: 51%", "f.yaml:23 PodDisruptionBudget web: it lets none of the 2 pods"},
+		{"a budget for others", "matchLabels: {app: web}}, maxUnavailable: 1", "matchLabels: {app: api}}, maxUnavailable: 0", ""},
+		{"a worker that serves nothing", "kind: Service", "kind: Other", ""},
+	} {
+		var got []string
+		for _, note := range Lint(decode(t, strings.Replace(served, test.old, test.new, 1))) {
+			got = append(got, Object{File: note.File, Line: note.Line}.Place()+" "+note.Message)
+		}
+		if test.want == "" && len(got) > 0 || test.want != "" && (len(got) != 1 || !strings.HasPrefix(got[0], test.want)) {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
+	}
+}
+
+func TestLint_countsTheReplicasOfAnAutoscaler(t *testing.T) {
+	scaler := `---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: web}
+spec: {scaleTargetRef: {kind: Deployment, name: web}, minReplicas: 3, maxReplicas: 9}
+`
+	if notes := Lint(decode(t, strings.Replace(served, "replicas: 2", "paused: false", 1)+scaler)); len(notes) > 0 {
+		t.Errorf("notes %v", notes)
+	}
+}
