@@ -12,6 +12,7 @@ require (
 )
 
 require (
+	github.com/miekg/dns v1.1.73
 	github.com/vishvananda/netlink v1.3.1
 	golang.org/x/sys v0.47.0
 	k8s.io/api v0.34.4

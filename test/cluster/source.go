@@ -4,7 +4,8 @@ package cluster
 
 import "embed"
 
-// Source is this module: go.mod, go.sum, the Kubernetes binary's and the pause program's packages, and package rig.
+// Source has go.mod, go.sum, what the Kubernetes binary and the pause program are compiled from, and package rig, which
+// runs them.
 //
-//go:embed go.mod go.sum kubernetes/*.go pause/*.go rig/*.go rig/conf pki/*.go
+//go:embed go.mod go.sum kubernetes/*.go nameserver/*.go pause/*.go pki/*.go rig/*.go rig/conf
 var Source embed.FS

@@ -23,9 +23,10 @@ const poll = 50 * time.Millisecond
 const allocatableCPU = "16"
 
 type bootstrap struct {
-	client kubernetes.Interface
-	node   string
-	image  string
+	client     kubernetes.Interface
+	node       string
+	image      string
+	nameServer string // host:port
 }
 
 // newBootstrapCommand fills a fresh API server with what the cluster needs of its own, waits until the cluster serves
@@ -51,6 +52,7 @@ func newBootstrapCommand() *cobra.Command {
 			}{
 				{"node is ready", b.nodeReady},
 				{"service accounts are there", b.serviceAccount},
+				{"names resolve", b.names},
 				{"pods start", b.pod},
 			} {
 				if err := step.run(command.Context()); err != nil {
@@ -64,6 +66,7 @@ func newBootstrapCommand() *cobra.Command {
 	command.Flags().StringVar(&kubeconfig, "kubeconfig", "", "path of the administrator's kubeconfig")
 	command.Flags().StringVar(&b.node, "node", "", "name of the node")
 	command.Flags().StringVar(&b.image, "image", "", "image of the first pod")
+	command.Flags().StringVar(&b.nameServer, "name-server", "", "host:port of the cluster's name server")
 	return command
 }
 
@@ -146,6 +149,10 @@ func (b *bootstrap) serviceAccount(ctx context.Context) error {
 		_, err := b.client.CoreV1().ServiceAccounts(meta.NamespaceDefault).Get(ctx, "default", meta.GetOptions{})
 		return err == nil, err
 	})
+}
+
+func (b *bootstrap) names(ctx context.Context) error {
+	return waitForName(ctx, b.nameServer, "kubernetes.default.svc.cluster.local")
 }
 
 func (b *bootstrap) pod(ctx context.Context) error {

@@ -1,9 +1,10 @@
 // Command kubernetes is every program of the test cluster's control plane and node in one binary:
-// etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kube-proxy and kubectl.
+// etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kube-proxy and kubectl, and two small ones of
+// its own: the name server, and the bootstrap that waits for the first pod.
 //
 // The name it is called by, or else its first argument, chooses the program; the flags are that program's own.
 // One binary links the packages they share once, so it builds in half the time and space of seven.
-// It knows nothing of namespaces, certificates or how the programs are joined: package rig does that.
+// It knows nothing of Linux namespaces, certificates or how the programs are joined: package rig does that.
 package main
 
 import (
@@ -31,6 +32,7 @@ import (
 // programs are the names that the binary answers to.
 var programs = map[string]func() *cobra.Command{
 	"bootstrap":               newBootstrapCommand,
+	"cluster-dns":             newDNSCommand,
 	"etcd":                    newEtcdCommand,
 	"kube-apiserver":          apiserver.NewAPIServerCommand,
 	"kube-controller-manager": controllers.NewControllerManagerCommand,

@@ -3,7 +3,9 @@
 package rig
 
 import (
+	"errors"
 	"fmt"
+	"log"
 	"os"
 	"os/signal"
 	"sync"
@@ -50,7 +52,7 @@ func (p *processes) reap() {
 	for {
 		var status syscall.WaitStatus
 		pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, nil)
-		if err == syscall.EINTR {
+		if errors.Is(err, syscall.EINTR) {
 			continue
 		}
 		if err != nil || pid <= 0 {
@@ -63,8 +65,8 @@ func (p *processes) reap() {
 	}
 }
 
-// start starts the program with its output appended to log. The channel gets its status when it ends.
-func (p *processes) start(what program, stdout, log *os.File) (<-chan syscall.WaitStatus, error) {
+// start starts the program. The channel gets its status when it ends.
+func (p *processes) start(what program, stdout, stderr *os.File) (<-chan syscall.WaitStatus, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return nil, err
@@ -76,7 +78,7 @@ func (p *processes) start(what program, stdout, log *os.File) (<-chan syscall.Wa
 	process, err := os.StartProcess(what.path, append([]string{what.path}, what.args...), &os.ProcAttr{
 		Dir:   "/",
 		Env:   p.env,
-		Files: []*os.File{null, stdout, log},
+		Files: []*os.File{null, stdout, stderr},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", what.name, err)
@@ -92,7 +94,7 @@ func (p *processes) keep(what program) {
 	go func() {
 		for {
 			if err := p.runOnce(what); err != nil {
-				fmt.Fprintln(os.Stderr, err)
+				log.Print(err)
 			}
 			time.Sleep(restartDelay)
 		}
@@ -100,12 +102,12 @@ func (p *processes) keep(what program) {
 }
 
 func (p *processes) runOnce(what program) error {
-	log, err := openLog(what.name)
+	output, err := openLog(what.name)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = log.Close() }()
-	ended, err := p.start(what, log, log)
+	defer func() { _ = output.Close() }()
+	ended, err := p.start(what, output, output)
 	if err != nil {
 		return err
 	}

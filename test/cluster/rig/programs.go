@@ -79,12 +79,22 @@ func controllers() []program {
 			"--config="+confDir+"/kube-proxy.yaml",
 			"--hostname-override="+nodeName,
 		),
+		kubernetes("cluster-dns",
+			"--kubeconfig="+keys+"admin.kubeconfig",
+			"--listen="+nameServer,
+			"--domain=cluster.local",
+		),
 	}
 }
 
 // bootstrap is the program that fills a fresh API server and ends once a pod has started.
 func bootstrap() program {
-	return kubernetes("bootstrap", "--kubeconfig="+keys+"admin.kubeconfig", "--node="+nodeName, "--image="+pauseImage)
+	return kubernetes("bootstrap",
+		"--kubeconfig="+keys+"admin.kubeconfig",
+		"--node="+nodeName,
+		"--image="+pauseImage,
+		"--name-server="+nameServer,
+	)
 }
 
 func kubernetes(name string, flags ...string) program {

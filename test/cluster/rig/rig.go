@@ -29,6 +29,7 @@ const (
 	podNetwork     = "10.89.0.0/22"
 	serviceNetwork = "10.96.0.0/16"
 	serviceAddress = "10.96.0.1" // of kubernetes.default.svc: the first of serviceNetwork
+	nameServer     = nodeAddress + ":53"
 	pauseImage     = RegistryAddress + "/pause:1"
 )
 

@@ -27,10 +27,12 @@ const (
 
 // Status is what PID 1 tells about itself, through a file in Rig.Dir.
 type Status struct {
-	Phase   Phase     `json:"phase"`
-	Version string    `json:"version"`
-	PID     int       `json:"pid"` // of PID 1, as the machine counts
-	Since   time.Time `json:"since"`
+	Phase   Phase  `json:"phase"`
+	Version string `json:"version"`
+	// Programs is the folder of the programs that run, which another version's command has elsewhere.
+	Programs string    `json:"programs"`
+	PID      int       `json:"pid"` // of PID 1, as the machine counts
+	Since    time.Time `json:"since"`
 	// Born is the time at which the kernel started the process, in ticks since boot: with PID it names one process.
 	Born  string `json:"born"`
 	Steps []Step `json:"steps"`

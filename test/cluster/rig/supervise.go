@@ -51,7 +51,7 @@ func Supervise(rig *Rig) error {
 		return errors.New("not the first process of its namespace: this command is started by up alone")
 	}
 	s := &supervisor{started: time.Now()}
-	s.status = Status{Phase: Starting, Version: rig.Version, PID: pid, Born: born, Since: s.started}
+	s.status = Status{Phase: Starting, Version: rig.Version, Programs: rig.Programs, PID: pid, Born: born, Since: s.started}
 	if err := s.status.write(rig.Dir); err != nil {
 		return err
 	}

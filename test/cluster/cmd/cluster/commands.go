@@ -110,7 +110,11 @@ func newEnvCommand(open opener) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			for _, variable := range cluster.Environment() {
+			variables, err := cluster.Environment()
+			if err != nil {
+				return err
+			}
+			for _, variable := range variables {
 				fmt.Fprintf(command.OutOrStdout(), "export %s=%s\n", variable.Name, quote(variable.Value))
 			}
 			return nil
