@@ -39,7 +39,7 @@ type bin struct{ lo, hi time.Duration }
 
 // Add counts one sample. Negative ones count as zero.
 func (l *Latencies) Add(d time.Duration) {
-	d = max(0, d)
+	d = min(max(0, d), open-1)
 	if l.count == 0 {
 		l.sampled, l.min, l.max = true, d, d
 	}
@@ -63,7 +63,7 @@ func binOf(d time.Duration) bin {
 		return bin{-1, 0}
 	}
 	n := int(math.Ceil(math.Log(float64(d)) / math.Log(growth)))
-	for edge(n) < d { // rounding of the logarithm
+	for edge(n) < d { // the logarithm is rounded
 		n++
 	}
 	for n > 0 && edge(n-1) >= d {

@@ -6,6 +6,7 @@ type Series struct {
 	rules    Rules
 	lines    []*line
 	began    pair // the step
+	newest   pair // the reading judged last
 	compared pair // the newest reading that is part of the comparisons' evidence
 }
 
@@ -48,19 +49,22 @@ func (s *Series) Look(now Measurement, baseline *Measurement) []Result {
 }
 
 // End judges at the end of a step: limits as written, as [Rules.Judge] does.
-// Then the next step begins.
+// Where the step is prolonged it may be called again.
 func (s *Series) End(now Measurement, baseline *Measurement) []Result {
-	results := s.judge(now, baseline, true)
-	s.began = s.at(now, baseline)
-	s.compared = s.began
+	return s.judge(now, baseline, true)
+}
+
+// Next begins the next step at the reading judged last.
+func (s *Series) Next() {
+	s.began = s.newest
 	for _, l := range s.lines {
 		l.evidence.step()
 	}
-	return results
 }
 
 func (s *Series) judge(now Measurement, baseline *Measurement, ended bool) []Result {
 	at := s.at(now, baseline)
+	s.newest = at
 	step, fresh := at.since(s.began), at.since(s.compared)
 	closes := ended || fresh.now.Requests >= apiece && fresh.base.Requests >= apiece
 	if closes {
@@ -79,7 +83,7 @@ func (s *Series) judge(now Measurement, baseline *Measurement, ended bool) []Res
 // at is the newest reading of both, kept apart from what the caller goes on
 // counting with. A baseline that is not there has not moved since it was.
 func (s *Series) at(now Measurement, baseline *Measurement) pair {
-	at := pair{now, s.compared.base}
+	at := pair{now, s.newest.base}
 	if baseline != nil {
 		at.base = *baseline
 		at.base.Latency = at.base.Latency.clone()

@@ -88,6 +88,7 @@ func compared(t testing.TB) *Series {
 func sequential(s *Series) func(now, base Measurement, end bool) []Result {
 	return func(now, base Measurement, end bool) []Result {
 		if end {
+			defer s.Next()
 			return s.End(now, &base)
 		}
 		return s.Look(now, &base)
@@ -159,6 +160,7 @@ func TestSeries_startsAnewWithEachStep(t *testing.T) {
 	if v := Together(s.End(first, nil)); v != Pass {
 		t.Fatalf("first step: %v", v)
 	}
+	s.Next()
 	second := requests(1100, 50, 0) // half of the new hundred failed
 	if got := s.Look(second, nil)[0]; got.Verdict != Fail || got.Samples != 100 {
 		t.Errorf("second step: got %+v, want a failure over 100 requests", got)
