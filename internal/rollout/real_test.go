@@ -156,7 +156,7 @@ func TestWait_namesTheCause(t *testing.T) {
 			c.Env = []corev1.EnvVar{{Name: "CRASH_AFTER", Value: "0s"}}
 		}))},
 		"panic":            {CrashLoop, []string{"exit code 2", "panic: assignment to entry in nil map"}, 0, deploy(fail("panic"))},
-		"ends at once":     {Completed, []string{"exit code 0", "bye"}, 0, deploy(fail("exit"))},
+		"ends at once":     {Completed, []string{"exit code 0"}, 0, deploy(fail("exit"))},
 		"variable missing": {CrashLoop, []string{"variable or setting is missing", "DATABASE_URL"}, 0, deploy(fail("env"))},
 		"out of memory": {OutOfMemory, []string{"OOMKilled", "32Mi"}, 0, deploy(fail("memory"), set(func(_ *corev1.PodSpec, c *corev1.Container) {
 			c.Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("32Mi")}

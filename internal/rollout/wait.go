@@ -48,7 +48,7 @@ func Wait(ctx context.Context, c *cluster.Client, objs []release.Object, o Optio
 	if len(s.scenes) == 0 {
 		return nil
 	}
-	w := &waiter{stage: s, log: o.Log, begun: time.Now(), said: map[string]string{}}
+	w := &waiter{stage: s, log: o.Log, begun: time.Now(), spoken: time.Now(), said: map[string]string{}}
 	timeout := time.NewTimer(o.Timeout)
 	defer timeout.Stop()
 	beat := time.NewTicker(tick)
@@ -125,7 +125,7 @@ type verdict struct {
 func (w *waiter) look(ctx context.Context) (done bool, err error) {
 	if late := w.late(); late > silence {
 		// Time goes by and nothing is known: no grace may run out now.
-		w.say("", fmt.Sprintf("the API server does not answer since %s; waiting for it", late.Round(time.Second)), time.Since(w.spoken) > heartbeat)
+		w.say("", "away", "the API server does not answer; waiting for it", time.Since(w.spoken) > heartbeat)
 		return false, nil
 	}
 	delete(w.said, "")
@@ -195,7 +195,7 @@ func (w *waiter) timedOut(ctx context.Context, timeout time.Duration) error {
 	}
 	v := *worst
 	if v.Reason == "" {
-		v.Reason, v.Detail = TimedOut, progressOf(v.Judgement)
+		v.Reason, v.Detail = TimedOut, progressOf(v.object.Kind, v.Judgement)
 	}
 	return w.fail(ctx, v, timeout)
 }
@@ -209,7 +209,8 @@ func (w *waiter) fail(ctx context.Context, v verdict, timeout time.Duration) *Fa
 	return f
 }
 
-// report writes a line for each change, and one in a while without any.
+// report writes a line for each change, and one in a while without any. What
+// a trouble says in detail changes all the time and makes no line of its own.
 func (w *waiter) report() {
 	names := map[string]int{}
 	for _, v := range w.now {
@@ -221,30 +222,32 @@ func (w *waiter) report() {
 		if names[name] > 1 {
 			name = v.object.String()
 		}
-		line := name + ": " + progressOf(v.Judgement)
-		w.say(v.object.Key(), line, quiet && v.State != Serving)
+		what := fmt.Sprint(v.State, v.Ready, v.Want, v.Old, v.Reason)
+		w.say(v.object.Key(), what, name+": "+progressOf(v.object.Kind, v.Judgement), quiet && v.State != Serving)
 	}
 }
 
-// say writes a line unless it was the last one of its kind.
-func (w *waiter) say(of, line string, again bool) {
-	if w.said[of] == line && !again {
+// say writes a line when what it is about has changed, or again.
+func (w *waiter) say(of, what, line string, again bool) {
+	if w.said[of] == what && !again {
 		return
 	}
-	if of == "" && w.said[of] != "" && !again {
-		return // the same silence, only longer
-	}
-	w.said[of], w.spoken = line, time.Now()
-	if again {
+	if w.said[of] == what {
 		line += fmt.Sprintf(" (%s)", time.Since(w.begun).Round(time.Second))
 	}
+	w.said[of], w.spoken = what, time.Now()
 	w.log.Linef("%s", line)
 }
 
 // progressOf reads "1 of 2 new pods ready, 2 old".
-func progressOf(j Judgement) string {
+func progressOf(kind string, j Judgement) string {
 	line := fmt.Sprintf("%d of %d new pods ready", j.Ready, j.Want)
-	if j.Want == 1 {
+	switch {
+	case kind == "Job":
+		line = fmt.Sprintf("%d of %d completions", j.Ready, j.Want)
+	case known[kind+".apps"].Resource == "" && kind != "Pod":
+		line = "not ready"
+	case j.Want == 1:
 		line = fmt.Sprintf("%d of 1 new pod ready", j.Ready)
 	}
 	if j.Old > 0 {
@@ -252,6 +255,9 @@ func progressOf(j Judgement) string {
 	}
 	switch j.State {
 	case Serving:
+		if kind == "Job" {
+			return "complete"
+		}
 		return "serving"
 	case Suspect, Doomed:
 		return fmt.Sprintf("%s; %s: %s", line, j.State, j.Detail)

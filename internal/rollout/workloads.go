@@ -178,16 +178,26 @@ func (w *watched) pod() Judgement {
 	return j
 }
 
-// settled says whether nothing but the moment speaks for the pods: one that
-// has no readiness probe is ready as soon as it runs, also when it is about
-// to crash, and one that has just crashed may do so again.
+// settled says whether the pods themselves bear out what the workload's status
+// says. That may be older than they are; and one without a readiness probe is
+// ready as soon as it runs, also when it is about to crash, and one that has
+// just crashed may do so again.
 func (w *watched) settled(pods []*corev1.Pod) bool {
 	for _, p := range pods {
+		if p.DeletionTimestamp != nil || p.Status.Phase == corev1.PodFailed || p.Status.Phase == corev1.PodSucceeded {
+			continue
+		}
+		if !isReady(p) {
+			return false
+		}
 		ready, _ := condition(p, corev1.PodReady)
 		for c := range containersOf(p) {
-			running := c.status.State.Running
-			if running == nil || (c.init && !c.sidecar) {
+			if c.init && !c.sidecar {
 				continue
+			}
+			running := c.status.State.Running
+			if running == nil {
+				return false
 			}
 			ran := w.Now.Sub(running.StartedAt.Time)
 			if c.spec != nil && c.spec.ReadinessProbe == nil && min(ran, w.Now.Sub(ready.LastTransitionTime.Time)) < settleTime {

@@ -1,0 +1,389 @@
+package rollout
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbac "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/fibership/fibership/internal/cluster"
+	"github.com/fibership/fibership/internal/release"
+	"github.com/fibership/fibership/internal/testcluster"
+)
+
+// TestWait_servesAfter seeds troubles that pass by themselves: none may doom.
+func TestWait_servesAfter(t *testing.T) {
+	testcluster.Need(t)
+	settings := func(t *testing.T, h *house) {
+		t.Helper()
+		if _, err := h.Client.Kube.CoreV1().ConfigMaps(h.Namespace).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "settings"}, Data: map[string]string{"URL": "x"}}, metav1.CreateOptions{}); err != nil {
+			t.Error(err)
+		}
+	}
+	for name, c := range map[string]struct {
+		seen Reason // the trouble that the log must tell of; empty: none
+		run  func(*testing.T, *house) release.Object
+		then func(*testing.T, *house) // after the trouble was seen
+	}{
+		"one crash": {seen: CrashLoop, run: func(t *testing.T, h *house) release.Object {
+			return h.deploy(t, h.pods(h.failing("once"), func(p *corev1.PodSpec, c *corev1.Container) {
+				p.Volumes = []corev1.Volume{{Name: "state", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
+				c.VolumeMounts = []corev1.VolumeMount{{Name: "state", MountPath: "/state"}}
+			}))
+		}},
+		"a pull limit": {seen: ImagePull, run: func(t *testing.T, h *house) release.Object {
+			busy := busyRegistry(t, h.Registry, 12) // containerd asks several times itself
+			return h.deploy(t, h.pods(func(_ *corev1.PodSpec, c *corev1.Container) {
+				c.Image = strings.Replace(c.Image, h.Registry, busy, 1)
+			}))
+		}},
+		"a ConfigMap that comes late": {seen: ConfigMissing, run: func(t *testing.T, h *house) release.Object {
+			return h.deploy(t, h.pods(func(_ *corev1.PodSpec, c *corev1.Container) {
+				c.EnvFrom = []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "settings"}}}}
+			}))
+		}, then: settings},
+		"a volume that comes late": {seen: ConfigMissing, run: func(t *testing.T, h *house) release.Object {
+			return h.deploy(t, h.pods(func(p *corev1.PodSpec, c *corev1.Container) {
+				p.Volumes = []corev1.Volume{{Name: "settings", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "settings"}}}}}
+				c.VolumeMounts = []corev1.VolumeMount{{Name: "settings", MountPath: "/settings"}}
+			}))
+		}, then: settings},
+		"a slow start within its probes": {seen: NotReady, run: func(t *testing.T, h *house) release.Object {
+			return h.deploy(t, h.pods(func(_ *corev1.PodSpec, c *corev1.Container) {
+				c.StartupProbe = probe("/readyz", 3000)
+				c.StartupProbe.FailureThreshold = 20
+				c.Env = []corev1.EnvVar{{Name: "UNREADY", Value: "8s"}}
+			}))
+		}},
+		"a quota that is raised": {seen: Quota, run: func(t *testing.T, h *house) release.Object {
+			h.quota(t, "pods", "0")
+			return h.deploy(t, h.pods())
+		}, then: func(t *testing.T, h *house) {
+			if err := h.Client.Kube.CoreV1().ResourceQuotas(h.Namespace).Delete(t.Context(), "few", metav1.DeleteOptions{}); err != nil {
+				t.Error(err)
+			}
+		}},
+		"nothing at all": {run: func(t *testing.T, h *house) release.Object {
+			return h.deploy(t, h.pods(), func(d *appsv1.Deployment) { d.Spec.Replicas = new(int32(2)) })
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			log := &journal{t: t}
+			o := c.run(t, h)
+			done := make(chan error, 1)
+			go func() {
+				done <- Wait(t.Context(), h.Client, []release.Object{o}, Options{Timeout: time.Minute, Log: log})
+			}()
+			if c.then != nil {
+				testcluster.Eventually(t, 20*time.Second, "the trouble", func(testContext) bool {
+					return slices.ContainsFunc(log.all(), func(line string) bool { return strings.Contains(line, "suspect") })
+				})
+				c.then(t, h)
+			}
+			if err := <-done; err != nil {
+				t.Fatalf("Wait: %v", err)
+			}
+			lines := log.all()
+			if lines[len(lines)-1] != "orders: serving" {
+				t.Errorf("the last line is %q", lines[len(lines)-1])
+			}
+			if told := strings.Contains(strings.Join(lines, "\n"), "suspect"); told != (c.seen != "") {
+				t.Errorf("a trouble was told of: %v, want %v", told, c.seen != "")
+			}
+		})
+	}
+}
+
+// busyRegistry passes pulls on, after it has limited the first few.
+func busyRegistry(t *testing.T, to string, limited int32) (host string) {
+	t.Helper()
+	var asked atomic.Int32
+	next := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: to})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "/manifests/") && asked.Add(1) <= limited {
+			http.Error(w, `{"errors":[{"code":"TOOMANYREQUESTS","message":"unauthorized or not found: you have reached your pull rate limit"}]}`, http.StatusTooManyRequests)
+			return
+		}
+		next.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://")
+}
+
+// wire is a way to the API server that can be cut.
+type wire struct {
+	to     string
+	mu     sync.Mutex
+	down   bool
+	open   map[net.Conn]bool
+	opened int
+}
+
+func newWire(t *testing.T, to string) (*wire, string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{to: to, open: map[net.Conn]bool{}}
+	t.Cleanup(func() { _ = l.Close(); w.cut() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go w.carry(c)
+		}
+	}()
+	return w, l.Addr().String()
+}
+
+func (w *wire) carry(c net.Conn) {
+	defer c.Close()
+	w.mu.Lock()
+	down := w.down
+	w.mu.Unlock()
+	if down {
+		return
+	}
+	up, err := net.Dial("tcp", w.to)
+	if err != nil {
+		return
+	}
+	defer up.Close()
+	w.mu.Lock()
+	w.open[c], w.open[up] = true, true
+	w.opened++
+	w.mu.Unlock()
+	go func() { _, _ = up.(*net.TCPConn).ReadFrom(c); _ = up.Close() }()
+	_, _ = c.(*net.TCPConn).ReadFrom(up)
+	w.mu.Lock()
+	delete(w.open, c)
+	delete(w.open, up)
+	w.mu.Unlock()
+}
+
+// cut breaks every connection.
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range w.open {
+		_ = c.Close()
+	}
+}
+
+func (w *wire) set(down bool) {
+	w.mu.Lock()
+	w.down = down
+	w.mu.Unlock()
+	if down {
+		w.cut()
+	}
+}
+
+// through is the test's client by way of a wire.
+func (h *house) through(t *testing.T) (*cluster.Client, *wire) {
+	t.Helper()
+	u, err := url.Parse(h.Client.REST.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, address := newWire(t, u.Host)
+	config := rest.CopyConfig(h.Client.REST)
+	config.WrapTransport, config.Host = nil, "https://"+address
+	config.ServerName = u.Hostname()
+	c, err := cluster.New(config, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, w
+}
+
+func TestWait_streamsCutEverySecond(t *testing.T) {
+	h := newHouse(t)
+	c, w := h.through(t)
+	go func() {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-t.Context().Done():
+				return
+			case <-tick.C:
+				w.cut()
+			}
+		}
+	}()
+	good := h.deploy(t, h.pods(func(_ *corev1.PodSpec, c *corev1.Container) {
+		c.Env = []corev1.EnvVar{{Name: "UNREADY", Value: "6s"}}
+	}))
+	if err := Wait(t.Context(), c, []release.Object{good}, Options{Timeout: 40 * time.Second, Log: &journal{t: t}}); err != nil {
+		t.Error(err)
+	}
+	if w.opened < 4 {
+		t.Errorf("%d connections: nothing was cut", w.opened)
+	}
+}
+
+func TestWait_apiServerAwayFor20Seconds(t *testing.T) {
+	h := newHouse(t)
+	c, w := h.through(t)
+	// What is missing at first is there when the server is back: the grace
+	// must not run out while nothing is known.
+	o := h.deploy(t, h.pods(func(_ *corev1.PodSpec, c *corev1.Container) {
+		c.EnvFrom = []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "settings"}}}}
+	}))
+	log := &journal{t: t}
+	done := make(chan error, 1)
+	go func() {
+		done <- Wait(t.Context(), c, []release.Object{o}, Options{Timeout: 90 * time.Second, Log: log})
+	}()
+	testcluster.Eventually(t, 20*time.Second, "the trouble", func(testContext) bool {
+		return slices.ContainsFunc(log.all(), func(line string) bool { return strings.Contains(line, "suspect") })
+	})
+	w.set(true)
+	if _, err := h.Client.Kube.CoreV1().ConfigMaps(h.Namespace).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "settings"}}, metav1.CreateOptions{}); err != nil {
+		t.Error(err)
+	}
+	back := time.After(20 * time.Second)
+	select {
+	case <-back:
+	case err := <-done:
+		t.Fatalf("Wait ended while the server was away: %v", err)
+	}
+	w.set(false)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(strings.Join(log.all(), "\n"), "the API server does not answer") {
+		t.Error("the log does not tell that the server was away")
+	}
+}
+
+func TestWait_withFewRights(t *testing.T) {
+	h := newHouse(t)
+	read := []string{"get", "list", "watch"}
+	c := h.Limited(t, rbac.PolicyRule{APIGroups: []string{"apps"}, Resources: []string{"deployments", "replicasets"}, Verbs: read},
+		rbac.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: read})
+	o := h.deploy(t, h.pods(h.failing("env")))
+	f := fails(t, c, Options{}, o)
+	notes := strings.Join(f.Dossier.Notes, "\n")
+	if f.Reason != CrashLoop || !strings.Contains(notes, "events cannot be read") || !strings.Contains(notes, "log of container web") {
+		t.Errorf("reason %s, notes %q", f.Reason, notes)
+	}
+}
+
+func TestWait_withoutTheRightToTheWorkload(t *testing.T) {
+	h := newHouse(t)
+	c := h.Limited(t, rbac.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"list"}})
+	o := h.deploy(t, h.pods())
+	err := Wait(t.Context(), c, []release.Object{o}, Options{Timeout: 20 * time.Second})
+	if err == nil || !strings.Contains(err.Error(), "deployments cannot be read") {
+		t.Errorf("Wait gave %v", err)
+	}
+}
+
+func TestWait_showsNoPlantedSecret(t *testing.T) {
+	h := newHouse(t)
+	o := h.deploy(t, h.pods(h.failing("leak"), func(_ *corev1.PodSpec, c *corev1.Container) {
+		c.Env = []corev1.EnvVar{{Name: "LICENSE", Value: "f00-planted-value"}}
+	}))
+	f := fails(t, h.Client, Options{}, o)
+	f.Redact([]string{"f00-planted-value"})
+	var all []string
+	f.Dossier.each(func(s string) string { all = append(all, s); return s })
+	text := strings.Join(append(all, f.Error(), f.Detail), "\n")
+	for _, planted := range []string{"hunter2secret", "abcdef0123456789", "planted-in-json", "f00-planted-value"} {
+		if strings.Contains(text, planted) {
+			t.Errorf("%q is shown:\n%s", planted, text)
+		}
+	}
+	if !strings.Contains(text, "postgres://orders:***@db/orders") {
+		t.Errorf("the log is not there:\n%s", text)
+	}
+}
+
+// TestWait_isQuick holds the verdict against an observer of its own: it may
+// come no later than half a second after the fact can be read.
+func TestWait_isQuick(t *testing.T) {
+	testcluster.Need(t)
+	for name, c := range map[string]struct {
+		change func(*house) func(*corev1.PodSpec, *corev1.Container)
+		fact   func(*corev1.ContainerStatus) bool
+	}{
+		"second crash": {func(h *house) func(*corev1.PodSpec, *corev1.Container) { return h.failing("panic") },
+			func(s *corev1.ContainerStatus) bool { n, _ := crashes(s); return n > 1 }},
+		"image not found": {func(h *house) func(*corev1.PodSpec, *corev1.Container) {
+			return func(_ *corev1.PodSpec, c *corev1.Container) { c.Image = h.Registry + "/nothing:1" }
+		}, func(s *corev1.ContainerStatus) bool {
+			return s.State.Waiting != nil && s.State.Waiting.Reason == "ErrImagePull"
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			o := h.deploy(t, h.pods(c.change(h)))
+			seen := make(chan time.Time, 1)
+			go func() {
+				for t.Context().Err() == nil {
+					pods, err := h.Client.Kube.CoreV1().Pods(h.Namespace).List(t.Context(), metav1.ListOptions{})
+					if err == nil && len(pods.Items) > 0 && len(pods.Items[0].Status.ContainerStatuses) > 0 && c.fact(&pods.Items[0].Status.ContainerStatuses[0]) {
+						seen <- time.Now()
+						return
+					}
+					<-time.After(20 * time.Millisecond)
+				}
+			}()
+			fails(t, h.Client, Options{}, o)
+			ended := time.Now()
+			if late := ended.Sub(<-seen); late > 500*time.Millisecond {
+				t.Errorf("the verdict came %s after the fact", late)
+			} else {
+				t.Logf("the verdict came %s after the fact", late.Round(time.Millisecond))
+			}
+		})
+	}
+}
+
+func TestLook(t *testing.T) {
+	h := newHouse(t)
+	good := h.deploy(t, h.pods())
+	if err := Wait(t.Context(), h.Client, []release.Object{good}, Options{Timeout: 30 * time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	gone := good
+	gone.Name = "gone"
+	got, err := Look(t.Context(), h.Client, []release.Object{{APIVersion: "v1", Kind: "Service", Namespace: h.Namespace, Name: "orders"}, good, gone})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got[0].State != Serving || got[1].State != Serving || got[1].Ready != 1 || got[2].Reason != Missing {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestWait_noCachedAnswer asks for a generation that is not there yet: what
+// serves is the one before.
+func TestWait_noCachedAnswer(t *testing.T) {
+	h := newHouse(t)
+	o := h.deploy(t, h.pods())
+	if err := Wait(t.Context(), h.Client, []release.Object{o}, Options{Timeout: 30 * time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	o.Seen = "g2"
+	fails(t, h.Client, Options{Timeout: 2 * time.Second}, o)
+}
