@@ -58,6 +58,7 @@ func (s *Store) Begin(ctx context.Context, r *release.Record, objects []*unstruc
 		began.Started = time.Now()
 	}
 	began.Started = began.Started.UTC()
+	swept := false
 	for began.Revision = history.Next(); ; began.Revision++ {
 		switch err := s.begin(ctx, began, p, chunks); {
 		case err == nil:
@@ -65,12 +66,16 @@ func (s *Store) Begin(ctx context.Context, r *release.Record, objects []*unstruc
 			return nil
 		case !errors.Is(err, errTaken):
 			return fmt.Errorf("record release %d of %s: %w", began.Revision, s.service, err)
+		case swept:
+			continue
 		}
 		// Taken by parts that a killed run left, it is free again after a
 		// sweep, and the numbers stay without a gap.
-		if swept, err := s.sweep(ctx, nil); err != nil {
+		releases, err := s.sweep(ctx, nil)
+		if err != nil {
 			return fmt.Errorf("record release %d of %s: %w", began.Revision, s.service, err)
-		} else if swept > 0 {
+		}
+		if swept = true; releases > 0 {
 			began.Revision--
 		}
 	}

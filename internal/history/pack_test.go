@@ -132,8 +132,9 @@ func TestUnwrap_findsEveryDamage(t *testing.T) {
 	}
 	renamed := []release.Object{described[0], described[1]}
 	renamed[1].Name = "x"
-	longer := p
+	longer, wrong := p, p
 	longer.Size++
+	wrong.SHA256 = sum(nil)
 	for _, test := range []struct {
 		what      string
 		p         pack
@@ -147,6 +148,7 @@ func TestUnwrap_findsEveryDamage(t *testing.T) {
 		{"the header is broken", p, flipped(0, 0), described, "damaged"},
 		{"another release's objects", p, otherChunks, described, "damaged"},
 		{"another size", longer, chunks, described, "damaged"},
+		{"another sum", wrong, chunks, described, "the sum is not the one recorded"},
 		{"a bomb", p, [][]byte{bomb.Bytes()}, described, "more than"},
 		{"an object too few", p, chunks, described[:1], "names 1 objects, 2 are kept"},
 		{"another object", p, chunks, renamed, "its object 2 is not the ConfigMap x"},

@@ -458,3 +458,56 @@ func TestStore_keepsSecretsAsSecrets(t *testing.T) {
 		t.Errorf("%d config maps, error %v", len(maps.Items), err)
 	}
 }
+
+// Ten deploys at once: each finds the one before it ended, and leaves its own
+// so.
+func TestStore_servesTenDeploysOneAtATime(t *testing.T) {
+	t.Parallel()
+	c := testcluster.New(t)
+	var all errgroup.Group
+	for i := range 10 {
+		all.Go(func() error {
+			s := Open(c.Client, "orders", "staging", c.Namespace)
+			l, err := s.Lock(t.Context(), fmt.Sprintf("run %d", i), nil)
+			if err != nil {
+				return err
+			}
+			h, err := s.List(t.Context())
+			if err != nil {
+				return err
+			}
+			if underway := h.Underway(); len(underway) > 0 {
+				return fmt.Errorf("run %d finds release %d under way", i, underway[0].Revision)
+			}
+			live, _ := h.Live()
+			r := release.Record{Base: live.Revision}
+			if err := s.Begin(t.Context(), &r, []*unstructured.Unstructured{configMap(t, "a", fmt.Sprint(i))}); err != nil {
+				return err
+			}
+			for _, step := range []string{"10%", "50%", "done"} {
+				if r.Step = step; step == "done" {
+					r.Status = release.Succeeded
+				}
+				if err := s.Update(t.Context(), &r); err != nil {
+					return err
+				}
+			}
+			if _, err := s.Prune(t.Context(), 5); err != nil {
+				return err
+			}
+			return l.Release(t.Context())
+		})
+	}
+	if err := all.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	h := whole(t, Open(c.Client, "orders", "staging", c.Namespace), 0)
+	if got := numbers(h); !slices.Equal(got, []int{10, 9, 8, 7, 6}) {
+		t.Errorf("kept %v", got)
+	}
+	for _, r := range h {
+		if r.Base != r.Revision-1 || r.Status != release.Succeeded {
+			t.Errorf("release %d is %s on top of %d", r.Revision, r.Status, r.Base)
+		}
+	}
+}

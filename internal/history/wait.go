@@ -59,6 +59,11 @@ func (e *HeldError) Error() string {
 
 func (e *HeldError) Unwrap() error { return e.Cause }
 
+// Next is what to do about it.
+func (e *HeldError) Next() string {
+	return "wait until that run has ended, or cancel it, and run this one again; the lock of a run that was killed is free after 15 s"
+}
+
 // Lock waits for the lock of the environment until ctx ends, then gives a
 // *HeldError. Those who wait get it in the order in which they came. holder
 // says for people who wants it, such as "promote, run 4711"; waiting (may be
