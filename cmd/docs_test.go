@@ -42,12 +42,12 @@ func specs(t *testing.T) []action.Spec {
 	for _, name := range names {
 		build = append(build, "./"+name)
 	}
-	if out, err := exec.CommandContext(t.Context(), "go", build...).CombinedOutput(); err != nil { //nolint:gosec // our own programs
+	if out, err := exec.CommandContext(t.Context(), "go", build...).CombinedOutput(); err != nil {
 		t.Fatalf("go %s: %v\n%s", strings.Join(build, " "), err, out)
 	}
 	var all []action.Spec
 	for _, name := range names {
-		out, err := exec.CommandContext(t.Context(), bin+name, "--describe").Output() //nolint:gosec // our own programs
+		out, err := exec.CommandContext(t.Context(), bin+name, "--describe").Output()
 		if err != nil {
 			t.Fatalf("%s --describe: %v", name, err)
 		}
@@ -89,7 +89,7 @@ func compare(t *testing.T, path, want string) {
 		}
 	}
 	file := filepath.Join(root, path)
-	got, err := os.ReadFile(file) //nolint:gosec // a file of this repository
+	got, err := os.ReadFile(file)
 	if err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}
@@ -100,10 +100,10 @@ func compare(t *testing.T, path, want string) {
 		t.Errorf("%s is not what the programs declare; write it with\n\t%s\n%s", path, command, cmp.Diff(string(got), want))
 		return
 	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil { //nolint:gosec // as git makes it
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(file, []byte(want), 0o644); err != nil { //nolint:gosec // as git makes it
+	if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -48,8 +48,12 @@ func script(t *testing.T, id string, env ...string) (outputs map[string]string, 
 			continue
 		}
 		path := filepath.Join(t.TempDir(), "output")
-		bash := exec.CommandContext(t.Context(), "bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step.Run) //nolint:gosec // our own script
+		bash := exec.CommandContext(t.Context(), "bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step.Run)
 		bash.Dir = t.TempDir()
+		// A word that is taken for a pattern finds this file.
+		if err := os.WriteFile(filepath.Join(bash.Dir, "promote"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
 		bash.Env = append([]string{"PATH=" + os.Getenv("PATH"), "GITHUB_OUTPUT=" + path}, env...)
 		out, err := bash.CombinedOutput()
 		return actiontest.ReadOutputs(t, path), string(out), err

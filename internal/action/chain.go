@@ -27,7 +27,7 @@ func nextStep(err error) string {
 	var steps []string
 	seen := map[string]bool{}
 	walk(err, func(e error) bool {
-		if n, ok := e.(interface{ Next() string }); ok { //nolint:errorlint // walk unwraps
+		if n, ok := e.(interface{ Next() string }); ok {
 			if step := strings.TrimSpace(n.Next()); step != "" && !seen[step] {
 				seen[step] = true
 				steps = append(steps, step)
@@ -42,7 +42,7 @@ func nextStep(err error) string {
 func annotations(err error) []progress.Annotation {
 	var notes []progress.Annotation
 	walk(err, func(e error) bool {
-		if n, ok := e.(interface{ Annotations() []progress.Annotation }); ok { //nolint:errorlint // walk unwraps
+		if n, ok := e.(interface{ Annotations() []progress.Annotation }); ok {
 			notes = append(notes, n.Annotations()...)
 		}
 		return true

@@ -38,12 +38,6 @@ func (c *console) mask(value string) {
 	}
 }
 
-func (c *console) redact(text string) string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.masks.redact(text)
-}
-
 func (c *console) holdsSecret(text string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

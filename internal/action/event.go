@@ -94,7 +94,7 @@ func readEvent(getenv func(string) string) (Event, error) {
 
 func readPayload(path string) (payload, error) {
 	var p payload
-	f, err := os.Open(path) //nolint:gosec // the runner names its own file
+	f, err := os.Open(path)
 	if err != nil {
 		return p, err
 	}

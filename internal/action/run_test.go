@@ -46,7 +46,7 @@ func start(t *testing.T, behave string) (*exec.Cmd, *strings.Builder, string) {
 	output := filepath.Join(t.TempDir(), "output")
 	log := &strings.Builder{}
 	ready := make(chan struct{})
-	cmd := exec.CommandContext(t.Context(), self) //nolint:gosec // this very program
+	cmd := exec.CommandContext(t.Context(), self)
 	cmd.Env = append(os.Environ(), "FIBERSHIP_TEST_ACTION="+behave, "GITHUB_ACTIONS=true", "GITHUB_OUTPUT="+output, "GITHUB_STEP_SUMMARY=", "GITHUB_EVENT_PATH=")
 	cmd.Stdout = writer(func(p []byte) {
 		if log.Len() == 0 {

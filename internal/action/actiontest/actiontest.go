@@ -57,7 +57,7 @@ func ReadOutputs(t testing.TB, path string) map[string]string {
 
 func read(t testing.TB, path string) string {
 	t.Helper()
-	data, err := os.ReadFile(path) //nolint:gosec // a test's own file
+	data, err := os.ReadFile(path)
 	if err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}
