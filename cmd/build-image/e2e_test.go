@@ -259,3 +259,16 @@ func (s *server) remove(t *testing.T, repository, reference string) {
 		t.Fatalf("delete %s: %s", reference, response.Status)
 	}
 }
+
+func (s *server) index(t *testing.T, reference string) v1.ImageIndex {
+	t.Helper()
+	ref, err := name.ParseReference(reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	index, err := remote.Index(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return index
+}

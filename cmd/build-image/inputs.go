@@ -46,8 +46,8 @@ var (
 	port        = action.Parsed(spec, "port", "number", "port that the image says it listens on", parsePort, action.Example("3000"))
 	user        = action.Parsed(spec, "user", "text", "user and group that the program runs as", parseUser, action.Default(image.Nonroot), action.Example(image.Nonroot))
 
-	push   = spec.Bool("push", "false tests, builds and gives the digest, and pushes nothing", action.Default("true"))
-	layout = spec.Text("oci-layout", "also write the image as an OCI layout to this folder, seen from working-directory", action.Example("dist/image"))
+	push      = spec.Bool("push", "false tests, builds and gives the digest, and pushes nothing", action.Default("true"))
+	ociLayout = spec.Text("oci-layout", "also write the image as an OCI layout to this folder, seen from working-directory", action.Example("dist/image"))
 
 	registryUsername = spec.Text("registry-username", "user at the registry", action.DefaultText("the actor, for ghcr.io"), action.Example("acme-bot"))
 	registryPassword = spec.Secret("registry-password", "password or token for it", action.DefaultText("`github-token`, for ghcr.io"))
@@ -107,8 +107,8 @@ func plan(r *action.Run, scratch string, environ []string) (*build.Build, error)
 			Env: *env, Labels: labels.mapped(), Annotations: annotations.mapped(), Port: *port, User: *user,
 		},
 	}
-	if *layout != "" {
-		p.Layout = *layout
+	if *ociLayout != "" {
+		p.Layout = *ociLayout
 		if !filepath.IsAbs(p.Layout) {
 			p.Layout = filepath.Join(dir, p.Layout)
 		}

@@ -47,9 +47,10 @@ type session struct {
 	action     string // pull, or push and pull
 }
 
-// login is a session's handshake, done once.
+// login is a session's handshake, done once. Whoever holds the turn does it,
+// and the others wait, for as long as their context lasts.
 type login struct {
-	mu        sync.Mutex
+	turn      chan struct{}
 	transport http.RoundTripper
 }
 
@@ -92,13 +93,17 @@ func (c *Client) options(ctx context.Context, repository name.Repository, action
 	c.mu.Lock()
 	s := c.sessions[key]
 	if s == nil {
-		s = new(login)
+		s = &login{turn: make(chan struct{}, 1)}
 		c.sessions[key] = s
 	}
 	c.mu.Unlock()
 
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 	if s.transport == nil {
 		auth, err := c.keys.resolve(ctx, repository)
 		if err != nil {
