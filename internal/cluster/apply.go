@@ -28,7 +28,8 @@ type ApplyOptions struct {
 // it is now. One request; the first of a client asks for the kinds as well.
 //
 // Errors: *ConflictError, *ImmutableError, *ForbiddenError, *UnknownKindError,
-// *TooLargeError, *RefusedError, ErrNoDryRun; else the API's own. All unwrap
+// *TooLargeError, *RefusedError, *NamespaceError, ErrNoDryRun,
+// *UnreachableError; else the API's own. All unwrap
 // to the API's.
 func (c *Client) Apply(ctx context.Context, u *unstructured.Unstructured, o ApplyOptions) (*unstructured.Unstructured, error) {
 	object := name(u)
@@ -42,6 +43,9 @@ func (c *Client) Apply(ctx context.Context, u *unstructured.Unstructured, o Appl
 	}
 	if err != nil {
 		return nil, fmt.Errorf("apply %s: %w", object, err)
+	}
+	if m.Scope.Name() == meta.RESTScopeNameNamespace && u.GetNamespace() == "" {
+		return nil, fmt.Errorf("apply %s: it has no namespace", object)
 	}
 	u = u.DeepCopy()
 	u.SetManagedFields(nil) // the server refuses them

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -133,6 +134,11 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("apply %s: refused by %s: %s", e.Object, e.By, e.Words)
 }
 
+// Next is what a person can do about it.
+func (e *RefusedError) Next() string {
+	return "make the object fit the rule, or ask those who keep the rule"
+}
+
 func (e *RefusedError) Unwrap() error { return e.err }
 
 // refine gives an error of the API a type and words. object is for people,
@@ -140,6 +146,13 @@ func (e *RefusedError) Unwrap() error { return e.err }
 func refine(err error, object string, size int) error {
 	if err == nil {
 		return nil
+	}
+	var away *UnreachableError
+	if errors.As(err, &away) {
+		return fmt.Errorf("apply %s: %w", object, away)
+	}
+	if problem := namespaceProblem(err); problem != nil {
+		return fmt.Errorf("apply %s: %w", object, problem)
 	}
 	words := err.Error()
 	switch {
@@ -195,13 +208,32 @@ func forbidden(err error, object string) error {
 	}
 	for _, known := range []struct{ words, by string }{
 		{"exceeded quota", "quota"}, {"failed quota", "quota"}, {"violates PodSecurity", "pod security"},
-		{"usage per", "limit range"}, {"is being terminated", "the namespace's end"},
+		{"usage per", "limit range"},
 	} {
 		if strings.Contains(status.Message, known.words) {
 			by = known.by
 		}
 	}
 	return &RefusedError{Object: object, By: by, Words: words, err: err}
+}
+
+// namespaceProblem: the object's namespace is not there, or not for long.
+func namespaceProblem(err error) *NamespaceError {
+	details := statusOf(err).Details
+	if details == nil {
+		return nil
+	}
+	if apierrors.IsNotFound(err) && details.Kind == "namespaces" {
+		return &NamespaceError{Name: details.Name, err: err}
+	}
+	for _, cause := range details.Causes {
+		if cause.Type == corev1.NamespaceTerminatingCause {
+			_, name, _ := strings.Cut(cause.Message, "namespace ")
+			name, _, _ = strings.Cut(name, " ")
+			return &NamespaceError{Name: name, Terminating: true, err: err}
+		}
+	}
+	return nil
 }
 
 func fieldConflicts(err error) []Owned {

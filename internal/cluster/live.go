@@ -75,6 +75,7 @@ func Seen(u *unstructured.Unstructured) string {
 type NamespaceError struct {
 	Name        string
 	Terminating bool // else it is not there
+	err         error
 }
 
 func (e *NamespaceError) Error() string {
@@ -92,6 +93,8 @@ func (e *NamespaceError) Next() string {
 	return fmt.Sprintf("create it (kubectl create namespace %s) or give the input namespace", e.Name)
 }
 
+func (e *NamespaceError) Unwrap() error { return e.err }
+
 // Namespace says whether objects can be put into the namespace:
 // *NamespaceError where it is not there or being deleted, *ForbiddenError
 // where this cannot be known.
@@ -99,7 +102,7 @@ func (c *Client) Namespace(ctx context.Context, name string) error {
 	ns, err := c.Kube.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
-		return &NamespaceError{Name: name}
+		return &NamespaceError{Name: name, err: err}
 	case apierrors.IsForbidden(err):
 		return forbidden(err, "Namespace "+name)
 	case err != nil:

@@ -344,6 +344,15 @@ func TestNamespace_tellsMissingAndTerminatingApart(t *testing.T) {
 	if err := c.Client.Namespace(t.Context(), held); !errors.As(err, &problem) || !problem.Terminating {
 		t.Errorf("one that is being deleted: %v", err)
 	}
+	other := object(t, held, settings)
+	other.SetName("other")
+	if _, err := c.Client.Apply(t.Context(), other, cluster.ApplyOptions{}); !errors.As(err, &problem) || !problem.Terminating || problem.Name != held {
+		t.Errorf("apply where all is being deleted: %v", err)
+	}
+	other.SetNamespace("no-such-namespace")
+	if _, err := c.Client.Apply(t.Context(), other, cluster.ApplyOptions{}); !errors.As(err, &problem) || problem.Terminating || problem.Name != "no-such-namespace" {
+		t.Errorf("apply where nothing is: %v", err)
+	}
 }
 
 func TestDelete_waitsUntilTheObjectIsGoneAndTakesOnlyTheOneMeant(t *testing.T) {

@@ -19,6 +19,8 @@ const (
 	rideOut = 30 * time.Second // how long an API server that is away is waited for
 	perTry  = 30 * time.Second // for one attempt of a short request
 	longest = 10 * time.Second // of the pauses that a server may ask for
+
+	maxAnswer = 256 << 20 // bytes
 )
 
 // UnreachableError says that the API server did not answer though it was
@@ -30,8 +32,12 @@ type UnreachableError struct {
 }
 
 func (e *UnreachableError) Error() string {
-	return fmt.Sprintf("the API server %s did not answer for %s (%s); check that it runs and can be reached from here",
-		e.Host, e.After.Round(time.Second), plainCause(e.Cause))
+	return fmt.Sprintf("the API server %s did not answer for %s: %s", e.Host, e.After.Round(time.Second), plainCause(e.Cause))
+}
+
+// Next is what a person can do about it.
+func (e *UnreachableError) Next() string {
+	return "check that the API server runs and can be reached from this runner, then run this again"
 }
 
 // patient bounds the requests under way, gives each attempt a time limit, and
@@ -92,10 +98,13 @@ func (p *patient) attempt(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, err := io.ReadAll(resp.Body)
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	_ = resp.Body.Close()
 	if err != nil {
 		return nil, err
+	}
+	if len(body) > maxAnswer {
+		return nil, fmt.Errorf("an answer of more than %d MiB", maxAnswer>>20)
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	return resp, nil
@@ -239,15 +248,18 @@ func question(req *http.Request) bool {
 	return req.Method == http.MethodPost && strings.Contains(req.URL.Path, "/apis/authorization.k8s.io/")
 }
 
-// plainCause is the innermost error: the outer ones repeat the whole URL.
-func plainCause(err error) error {
-	for {
-		inner := errors.Unwrap(err)
-		if inner == nil {
-			return err
-		}
+// plainCause is the innermost error: the outer ones repeat the whole URL. The
+// words by which client-go knows an error worth ten more tries are not used.
+func plainCause(err error) string {
+	switch words := err.Error(); {
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, net.ErrClosed), strings.Contains(words, "GOAWAY"),
+		strings.Contains(words, "broken connection"):
+		return "the connection was cut"
+	}
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
 		err = inner
 	}
+	return err.Error()
 }
 
 // fence asks before each write whether it may still be made.

@@ -3,14 +3,19 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 )
 
 // script answers one request after the other, and the last one ever after.
@@ -157,6 +162,17 @@ func TestPatient_givesUpAfterHalfAMinuteWithAReason(t *testing.T) {
 			t.Errorf("gave up after %s", waited)
 		}
 	})
+}
+
+// client-go tries what it takes for a cut connection ten times, and we half a
+// minute each time.
+func TestUnreachableError_isNotRepeatedByClientGo(t *testing.T) {
+	for _, cause := range []error{syscall.ECONNRESET, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, errors.New("http2: server sent GOAWAY and closed the connection")} {
+		err := &url.Error{Op: "Get", URL: objects, Err: &UnreachableError{Host: "api", Cause: fmt.Errorf("read: %w", cause)}}
+		if utilnet.IsProbableEOF(err) || utilnet.IsConnectionReset(err) {
+			t.Errorf("client-go would repeat %v", err)
+		}
+	}
 }
 
 func TestPatient_limitsAnAttemptButNotAWatch(t *testing.T) {

@@ -25,7 +25,6 @@ func TestRefine_saysWhoRefused(t *testing.T) {
 		{refusal(403, metav1.StatusReasonForbidden, `pods "web" is forbidden: exceeded quota: team, requested: cpu=2, used: cpu=7, limited: cpu=8`), "quota", "exceeded quota: team, requested: cpu=2, used: cpu=7, limited: cpu=8"},
 		{refusal(403, metav1.StatusReasonForbidden, `pods "web" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true`), "pod security", `violates PodSecurity "restricted:latest": runAsNonRoot != true`},
 		{refusal(403, metav1.StatusReasonForbidden, `pods "web" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi`), "limit range", "maximum memory usage per Container is 1Gi, but limit is 2Gi"},
-		{refusal(403, metav1.StatusReasonForbidden, `configmaps "a" is forbidden: unable to create new content in namespace x because it is being terminated`), "the namespace's end", "unable to create new content in namespace x because it is being terminated"},
 	} {
 		var refused *RefusedError
 		err := refine(test.err, "Pod web", 10)
