@@ -6,12 +6,16 @@ package metrics
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
+	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/fibership/fibership/internal/analysis"
+	"github.com/fibership/fibership/internal/progress"
 )
 
 // A Source can measure the pods of a version. It may be started several
@@ -29,7 +33,8 @@ type Lister func(context.Context) ([]corev1.Pod, error)
 // A Session is one measurement that grows.
 type Session interface {
 	// Read gives what was measured since Start: cumulative. Without data its
-	// Requests are 0. An error says that the pods could not be listed.
+	// Requests are 0. An error says that the pods could not be listed, or
+	// that what used to be measured has gone silent.
 	Read(ctx context.Context) (analysis.Measurement, error)
 	// Close ends what the session does beside Read and waits for it. What was
 	// measured can still be read.
@@ -41,19 +46,40 @@ type Reacher interface {
 	PodURL(namespace, pod string, port int) (*http.Client, *url.URL, error)
 }
 
-// Restarts is the number of times that containers of the pods, init
-// containers included, were restarted.
-func Restarts(pods []corev1.Pod) int {
-	n := int32(0)
-	for i := range pods {
-		for _, s := range pods[i].Status.InitContainerStatuses {
-			n += s.RestartCount
-		}
-		for _, s := range pods[i].Status.ContainerStatuses {
-			n += s.RestartCount
-		}
+// patience is the time that one request for a pod's metrics, or for the list
+// of pods at the start, may take.
+const patience = 5 * time.Second
+
+// join gives the URL of path, with its query, under base.
+func join(base *url.URL, path string) (*url.URL, error) {
+	u, err := url.ParseRequestURI(path)
+	if err != nil || u.Host != "" || u.Scheme != "" {
+		return nil, fmt.Errorf("path %q: expected a path like /readyz", path)
 	}
-	return int(n)
+	to := base.JoinPath(u.EscapedPath())
+	to.RawQuery = u.RawQuery
+	return to, nil
+}
+
+// once says each thing one time only: sessions go on for hours.
+type once struct {
+	log  progress.Log
+	mu   sync.Mutex
+	said map[string]bool
+}
+
+func (o *once) sayf(format string, args ...any) {
+	line := fmt.Sprintf(format, args...)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.said[line] || len(o.said) > 20 {
+		return
+	}
+	if o.said == nil {
+		o.said = map[string]bool{}
+	}
+	o.said[line] = true
+	o.log.Linef("%s", line)
 }
 
 // Names are the metrics that Pods reads; empty ones are recognised.

@@ -1,6 +1,239 @@
 package metrics
 
-import "github.com/fibership/fibership/internal/progress"
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"sync"
+	"time"
 
-// Pods is a Source that reads what each pod tells at path on port.
-func Pods(to Reacher, port int, path string, names Names, log progress.Log) Source { return none{} }
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/fibership/fibership/internal/analysis"
+	"github.com/fibership/fibership/internal/progress"
+)
+
+const (
+	mostBytes = 8 << 20 // of one pod's metrics
+	atOnce    = 4       // pods read at a time
+	stale     = 10 * time.Second
+)
+
+// Pods is a Source that reads what each pod tells at path on port, in
+// Prometheus' text format: requests and errors from a counter or a histogram
+// that has the status as a label, latency from a histogram in seconds.
+// Empty names are recognised: OpenTelemetry's
+// http_server_request_duration_seconds for both, else http_requests_total
+// with http_request_duration_seconds. Requests for the pod's own metrics and
+// health, told apart by a route or path label, are left out.
+//
+// Counters count from Start, pod by pod: a pod that comes later counts from
+// zero, one that restarts (its counters fell, its process is a new one) goes
+// on from what it had, and one that goes keeps it. What a pod counted between
+// the last reading and its end is lost. Without a status label nobody knows
+// the errors, so there are no requests then. When no pod has told anything
+// for ten seconds that did before, Read is an error.
+func Pods(to Reacher, port int, path string, names Names, log progress.Log) Source {
+	return scraper{to, port, path, names, log}
+}
+
+type scraper struct {
+	to    Reacher
+	port  int
+	path  string
+	names Names
+	log   progress.Log
+}
+
+func (s scraper) Start(ctx context.Context, list Lister) Session {
+	session := &scraping{
+		scraper: s, roster: newRoster(list), says: once{log: s.log},
+		pods: map[types.UID]*account{}, buckets: map[float64]float64{},
+	}
+	for _, pod := range session.roster.begin(ctx) {
+		session.pods[pod.UID] = &account{old: true}
+	}
+	_, _ = session.Read(ctx) // what the pods have counted before
+	return session
+}
+
+type scraping struct {
+	scraper
+	roster *roster
+	says   once
+
+	mu       sync.Mutex
+	listed   bool
+	pods     map[types.UID]*account
+	answered time.Time // when a pod last told anything; zero: never
+
+	requests, errors float64
+	buckets          map[float64]float64 // cumulative, by upper bound
+}
+
+// account is what one pod told last.
+type account struct {
+	old      bool // was there at Start: its first counts are not ours
+	told     bool
+	restarts int
+	last     counts
+}
+
+func (s *scraping) Close() {}
+
+func (s *scraping) Read(ctx context.Context) (analysis.Measurement, error) {
+	pods, err := s.roster.read(ctx)
+	if err != nil {
+		return s.measurement(), err
+	}
+	s.enlist(pods)
+	problems := s.scrape(ctx, pods)
+	s.mu.Lock()
+	silent := !s.answered.IsZero() && time.Since(s.answered) > stale
+	s.mu.Unlock()
+	if silent {
+		return s.measurement(), fmt.Errorf("no pod has told its metrics for %v: %w", stale, errors.Join(problems...))
+	}
+	return s.measurement(), nil
+}
+
+// enlist opens an account for each new pod. If the list failed at Start, the
+// first that succeeds says who was there before.
+func (s *scraping) enlist(pods []corev1.Pod) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := !s.listed && len(s.pods) == 0
+	s.listed = true
+	for i := range pods {
+		if s.pods[pods[i].UID] == nil {
+			s.pods[pods[i].UID] = &account{old: first && time.Since(pods[i].CreationTimestamp.Time) > patience}
+		}
+	}
+}
+
+// scrape reads all pods that run, a few at a time.
+func (s *scraping) scrape(ctx context.Context, pods []corev1.Pod) []error {
+	var (
+		work     sync.WaitGroup
+		mu       sync.Mutex
+		problems []error
+		slots    = make(chan struct{}, atOnce)
+	)
+	for i := range pods {
+		pod := &pods[i]
+		if pod.Status.Phase != corev1.PodRunning {
+			continue
+		}
+		slots <- struct{}{}
+		work.Go(func() {
+			defer func() { <-slots }()
+			told, err := s.fetch(ctx, pod)
+			if err != nil {
+				err = fmt.Errorf("metrics of pod %s: %w", pod.Name, err)
+				if pod.DeletionTimestamp == nil && ctx.Err() == nil {
+					s.says.sayf("%v", err)
+				}
+				mu.Lock()
+				problems = append(problems, err)
+				mu.Unlock()
+				return
+			}
+			s.book(pod, told)
+		})
+	}
+	work.Wait()
+	return problems
+}
+
+func (s *scraping) fetch(ctx context.Context, pod *corev1.Pod) (counts, error) {
+	client, base, err := s.to.PodURL(pod.Namespace, pod.Name, s.port)
+	if err != nil {
+		return counts{}, err
+	}
+	to, err := join(base, s.path)
+	if err != nil {
+		return counts{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, to.String(), http.NoBody)
+	if err != nil {
+		return counts{}, err
+	}
+	req.Header.Set("Accept", "text/plain;version=0.0.4")
+	resp, err := client.Do(req)
+	if err != nil {
+		return counts{}, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, probeBody))
+		if status, ok := fromProxy(resp, text); ok {
+			return counts{}, fmt.Errorf("GET %s on port %d: %d: %s", s.path, s.port, resp.StatusCode, status.Message)
+		}
+		return counts{}, fmt.Errorf("GET %s on port %d: status %d", s.path, s.port, resp.StatusCode)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, mostBytes+1))
+	if err != nil {
+		return counts{}, fmt.Errorf("read: %w", err)
+	}
+	if len(body) > mostBytes {
+		return counts{}, fmt.Errorf("more than %d MiB of metrics", mostBytes>>20)
+	}
+	told, err := read(bytes.NewReader(body), s.names, s.path)
+	if err == nil && !told.hasRequests && !told.hasBuckets {
+		err = fmt.Errorf("%s has none of the metrics that are looked for (%s)", s.path, s.names)
+	}
+	if err == nil && told.unknownStatus {
+		s.says.sayf("the metrics of pod %s count requests without a status label (%s): errors are not known, so no requests are counted", pod.Name, statusLabels)
+	}
+	return told, err
+}
+
+// book adds what the pod counted since it last told.
+func (s *scraping) book(pod *corev1.Pod, told counts) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answered = time.Now()
+	a := s.pods[pod.UID]
+	if a == nil {
+		return
+	}
+	n := restarts(pod)
+	before := a.last
+	switch {
+	case !a.told && a.old:
+		before = told
+	case !a.told, n > a.restarts, told.startedAfter(a.last), told.fellBelow(a.last):
+		before = counts{}
+	}
+	a.told, a.restarts, a.last = true, n, told
+	s.requests += told.requests - before.requests
+	s.errors += told.errors - before.errors
+	for upper, count := range told.buckets {
+		s.buckets[upper] += count - before.buckets[upper]
+	}
+}
+
+func (s *scraping) measurement() analysis.Measurement {
+	m := s.roster.measurement()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m.Requests, m.Errors = int64(s.requests), int64(min(s.errors, s.requests))
+	buckets := make([]analysis.Bucket, 0, len(s.buckets))
+	for upper, count := range maps.All(s.buckets) {
+		buckets = append(buckets, analysis.Bucket{Upper: upper, Count: count})
+	}
+	latency, err := analysis.FromBuckets(buckets)
+	if err != nil {
+		s.says.sayf("the pods' latency histograms do not fit together: %v", err)
+		return m
+	}
+	m.Latency = latency
+	return m
+}
