@@ -1,16 +1,43 @@
 # Every target prints the plain command behind it.
 
 .DEFAULT_GOAL := help
-.PHONY: help build generate lint fuzz vuln
+.PHONY: help prepare build cluster demo test generate lint fuzz vuln
 
 FUZZTIME ?= 30s
 TOOL     := go tool -modfile=tools/go.mod
+
+# The test cluster is a program of its own, outside the shipped module graph.
+CLUSTER  ?= embedded
+IN        = bin/cluster in --
+MODULES  := . examples/orders test/cluster
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Compile the four actions into bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/ ./cmd/build-image ./cmd/deploy-staging ./cmd/promote ./cmd/rollback
+
+prepare: ## Fetch every module; what is there already is left alone
+	@for m in $(MODULES); do echo "go mod download -C $$m"; (cd $$m && go mod download) || exit 1; done
+
+cluster: prepare ## Start the test cluster (compiled once: some 9 minutes on two cores)
+	go build -C test/cluster -o ../../bin/cluster ./cmd/cluster
+	bin/cluster up
+
+ifeq ($(CLUSTER),existing)
+demo: prepare build ## The whole story, on the test cluster (CLUSTER=existing: on $$KUBECONFIG's, with FIBERSHIP_TEST_REGISTRY)
+	go build -o bin/demo ./test/demo
+	bin/demo -through-api-server
+else
+demo: cluster build
+	go build -o bin/demo ./test/demo
+	$(IN) bin/demo
+endif
+
+test: cluster ## Everything that can run here: units, real API server, whole binaries, workflows under act
+	go test -C examples/orders ./...
+	go test -C test/cluster ./...
+	$(IN) go test -timeout 30m ./...
 
 generate: ## Render action.yml files and README tables from the programs' declarations
 	go test ./cmd -run TestDocs -count=1 -update

@@ -57,6 +57,7 @@ func run(ctx context.Context) error {
 	bin := flag.String("bin", "bin", "folder of the actions' binaries")
 	example := flag.String("example", "examples/orders", "folder of the example service")
 	rate := flag.Int("rate", 50, "requests a second on production")
+	through := flag.Bool("through-api-server", false, "send the load through the API server: where the cluster's network is not ours")
 	flag.Parse()
 
 	work, err := os.MkdirTemp("", "fibership-demo-")
@@ -83,14 +84,14 @@ func run(ctx context.Context) error {
 	}
 	defer d.place.remove()
 	began := time.Now()
-	err = d.tell(ctx, *rate)
+	err = d.tell(ctx, *rate, *through)
 	lost := d.stopLoad()
 	d.table(time.Since(began))
 	return errors.Join(err, lost)
 }
 
 // tell is the story.
-func (d *demo) tell(ctx context.Context, rate int) error {
+func (d *demo) tell(ctx context.Context, rate int, through bool) error {
 	d.chapter("Version 1 goes live")
 	if err := d.ship(ctx, 1); err != nil {
 		return err
@@ -98,12 +99,11 @@ func (d *demo) tell(ctx context.Context, rate int) error {
 	if err := d.promote(ctx, "1: first release", "succeeded", "rolling"); err != nil {
 		return err
 	}
-	url, err := d.place.url(ctx)
-	if err != nil {
+	var err error
+	if d.load, err = d.place.begin(ctx, rate, through); err != nil {
 		return err
 	}
-	d.say("constant load on production from now on: %d requests a second on %s", rate, url)
-	d.load = loadgen.Start(url, rate, true)
+	d.say("constant load on production from now on: %d requests a second", rate)
 
 	d.chapter("Version 2 is promoted by canary, under load")
 	if err := d.ship(ctx, 2); err != nil {
@@ -147,6 +147,7 @@ func (d *demo) build(ctx context.Context, version int) error {
 	if err := checkout(d.example, d.work, version); err != nil {
 		return err
 	}
+	d.place.version = version
 	return d.step(ctx, fmt.Sprintf("%d: test, build, push", version), "", "build-image", map[string]string{
 		"image": d.registry + "/demo/orders", "tags": fmt.Sprintf("v%d", version), "include": "./public:/app/public",
 	})
@@ -182,7 +183,7 @@ func (d *demo) step(ctx context.Context, title, status, action string, inputs ma
 	step := runner.Step{
 		Binary: filepath.Join(d.bin, action), Inputs: inputs, Workspace: filepath.Join(d.work, "orders"), Log: log,
 		Env: map[string]string{
-			"GITHUB_REPOSITORY": "acme/orders", "GITHUB_ACTOR": "demo", "GITHUB_SHA": d.place.commit(),
+			"GITHUB_REPOSITORY": "acme/orders", "GITHUB_ACTOR": "demo", "GITHUB_SHA": commit(d.place.version),
 			"GITHUB_REF": "refs/heads/main", "GITHUB_REF_NAME": "main", "GITHUB_REF_TYPE": "branch",
 		},
 	}

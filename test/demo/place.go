@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fibership/fibership/internal/cluster"
+	"github.com/fibership/fibership/test/loadgen"
 )
 
 // place is where the story happens: two namespaces of its own.
@@ -22,6 +23,7 @@ type place struct {
 	client              *cluster.Client
 	staging, production string
 	image               string // built last
+	version             int    // likewise
 }
 
 func makePlace(ctx context.Context) (*place, error) {
@@ -50,20 +52,29 @@ func (p *place) remove() {
 	}
 }
 
-// url is where production answers within the cluster's network.
-func (p *place) url(ctx context.Context) (string, error) {
+// begin sends a constant load to production: to its cluster address, each
+// request by a connection of its own, or through the API server.
+func (p *place) begin(ctx context.Context, rate int, through bool) (*loadgen.Load, error) {
 	s, err := p.client.Kube.CoreV1().Services(p.production).Get(ctx, "orders", metav1.GetOptions{})
 	if err != nil {
-		return "", fmt.Errorf("read the service of production: %w", err)
+		return nil, fmt.Errorf("read the service of production: %w", err)
 	}
 	if len(s.Spec.Ports) == 0 {
-		return "", errors.New("the service of production has no port")
+		return nil, errors.New("the service of production has no port")
 	}
-	return fmt.Sprintf("http://%s:%d/orders", s.Spec.ClusterIP, s.Spec.Ports[0].Port), nil
+	port := int(s.Spec.Ports[0].Port)
+	if !through {
+		return loadgen.Start(fmt.Sprintf("http://%s:%d/orders", s.Spec.ClusterIP, port), rate, true), nil
+	}
+	client, base, err := p.client.ServiceURL(p.production, s.Name, port)
+	if err != nil {
+		return nil, err
+	}
+	return loadgen.StartWith(client, base.JoinPath("orders").String(), rate), nil
 }
 
-// commit stands for what git would say.
-func (p *place) commit() string { return strings.Repeat("0", 33) + "0c0ffee" }
+// commit stands for what git would say of a version.
+func commit(version int) string { return fmt.Sprintf("%d%s", version, strings.Repeat("c0ffee0", 6)[:39]) }
 
 // checkout lays a version of the example out: the service, and over it what
 // demo/_v<n> changes.

@@ -4,7 +4,6 @@ package loadgen
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"sort"
 	"strings"
@@ -61,11 +60,19 @@ const timeout = 10 * time.Second
 // the most. With fresh every request opens a connection of its own, as many
 // users do; else connections are kept alive.
 func Start(url string, rate int, fresh bool) *Load {
+	return start(url, rate, vegeta.Timeout(timeout), vegeta.KeepAlive(!fresh), vegeta.Redirects(vegeta.NoFollow))
+}
+
+// StartWith is Start by a client that knows the way, such as through an API server.
+func StartWith(client *http.Client, url string, rate int) *Load {
+	patient := *client
+	patient.Timeout = timeout
+	return start(url, rate, vegeta.Client(&patient))
+}
+
+func start(url string, rate int, options ...func(*vegeta.Attacker)) *Load {
 	l := &Load{done: make(chan struct{})}
-	l.attacker = vegeta.NewAttacker(
-		vegeta.Timeout(timeout), vegeta.KeepAlive(!fresh), vegeta.Workers(8), vegeta.Redirects(vegeta.NoFollow),
-		vegeta.LocalAddr(net.IPAddr{IP: net.IPv4zero}),
-	)
+	l.attacker = vegeta.NewAttacker(append(options, vegeta.Workers(8))...)
 	target := vegeta.NewStaticTargeter(vegeta.Target{Method: http.MethodGet, URL: url})
 	results := l.attacker.Attack(target, vegeta.Rate{Freq: rate, Per: time.Second}, time.Hour, "load")
 	go func() {

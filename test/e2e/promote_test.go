@@ -1,0 +1,109 @@
+package e2e
+
+import (
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/fibership/fibership/internal/release"
+	"github.com/fibership/fibership/test/loadgen"
+	"github.com/fibership/fibership/test/runner"
+)
+
+func TestPromote_refusesWhatDidNotPass(t *testing.T) {
+	p := newPlace(t)
+	one, two := p.image("1"), p.image("2")
+	o := p.run(1, "promote", nil)
+	contains(t, o.Log, "nothing of web in staging was ever released")
+	outputs(t, o, map[string]string{"status": "refused", "verdict": "none"})
+
+	p.deploy(one, nil)
+	o = p.run(1, "promote", map[string]string{"image": two})
+	contains(t, o.Log, "was never released")
+
+	p.run(1, "deploy-staging", map[string]string{"image": two, "smoke-tests": "GET /nowhere => 200"})
+	o = p.run(1, "promote", map[string]string{"image": two})
+	contains(t, o.Log, "did not pass")
+	p.nothing(p.production)
+}
+
+func TestPromote_walksTheCanaryUnderLoadAndLosesNoRequest(t *testing.T) {
+	p := newPlace(t)
+	one, two := p.image("1"), p.image("2")
+	p.deploy(one, nil)
+	o := p.run(0, "promote", nil)
+	outputs(t, o, map[string]string{"status": "succeeded", "release": "1", "image": one})
+
+	p.deploy(two, nil)
+	load := loadgen.Start(p.url(p.production), 100, true)
+	o = p.run(0, "promote", map[string]string{"image": two, "steps": "25%,50%", "analysis": "restarts < 1\nerror-rate < 1%", "metrics": "probe", "on-inconclusive": "hold"})
+	counts := load.Stop()
+	outputs(t, o, map[string]string{"status": "succeeded", "release": "2", "verdict": "pass", "weight": "100", "previous-image": one})
+	contains(t, o.Log, "canary at 25%: 33.3% reached", "canary at 50%: 50.0% reached")
+	if counts.Failed > 0 || counts.Sent < 500 {
+		t.Errorf("requests: %v", counts)
+	}
+	if images := p.images(p.production); len(images) != 1 || images[0] != two {
+		t.Errorf("pods run %v, want %s alone", images, two)
+	}
+	if pods := p.pods(p.production, "fibership.dev/track=canary"); pods > 0 {
+		t.Errorf("%d canaries were left", pods)
+	}
+}
+
+func TestPromote_abortsACanaryThatErrs(t *testing.T) {
+	p := newPlace(t)
+	one, two := p.image("1"), p.image("2")
+	p.deploy(one, nil)
+	p.run(0, "promote", map[string]string{"strategy": "rolling"})
+	p.deploy(two, nil)
+	load := loadgen.Start(p.url(p.production), 50, true)
+	o := p.run(1, "promote", map[string]string{
+		"env": "FAIL_RATE=0.5", "analysis": "error-rate < 5%", "metrics": "pods", "step-duration": "30s", "steps": "50%",
+	})
+	load.Stop()
+	outputs(t, o, map[string]string{"status": "rolled-back", "verdict": "fail", "weight": "50", "release": "2"})
+	contains(t, o.Log, "error-rate", "release 1 serves")
+	if images := p.images(p.production); len(images) != 1 || images[0] != one {
+		t.Errorf("pods run %v, want %s alone", images, one)
+	}
+	live, _ := p.history("production", p.production).Live()
+	if live.Revision != 1 {
+		t.Errorf("release %d is live, want 1", live.Revision)
+	}
+}
+
+func TestPromote_withoutDataIsInconclusiveAndAborts(t *testing.T) {
+	p := newPlace(t)
+	p.deploy(p.image("1"), nil)
+	p.run(0, "promote", map[string]string{"strategy": "rolling"})
+	p.deploy(p.image("2"), nil)
+	o := p.run(1, "promote", map[string]string{"analysis": "error-rate < 5%", "metrics": "pods"})
+	outputs(t, o, map[string]string{"status": "rolled-back", "verdict": "inconclusive"})
+}
+
+func TestPromote_goesOneAtATime(t *testing.T) {
+	p := newPlace(t)
+	p.deploy(p.image("1"), nil)
+	var group sync.WaitGroup
+	outcomes := make([]runner.Outcome, 2)
+	for i := range outcomes {
+		group.Go(func() {
+			// The two differ, so that the second has something to do as well.
+			o, err := p.step("promote", map[string]string{"strategy": "rolling", "env": "GREET=" + strings.Repeat("x", i+1)}).Run(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			outcomes[i] = o
+		})
+	}
+	group.Wait()
+	h := p.history("production", p.production)
+	if len(h) != 2 || h[0].Status != release.Succeeded || h[1].Status != release.Succeeded {
+		t.Fatalf("history = %+v", h)
+	}
+	if h[0].Started.Before(h[1].Ended) {
+		t.Errorf("release 2 began at %v, before release 1 ended at %v", h[0].Started, h[1].Ended)
+	}
+	contains(t, outcomes[0].Log+outcomes[1].Log, "waiting: web is being changed by e2e")
+}

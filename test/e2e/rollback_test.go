@@ -1,0 +1,77 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fibership/fibership/internal/release"
+	"github.com/fibership/fibership/test/loadgen"
+)
+
+func TestRollback_restoresTheWholeReleaseUnderLoad(t *testing.T) {
+	p := newPlace(t)
+	p.file("web.yaml", manifest)
+	one, two := p.image("1"), p.image("2")
+	p.deploy(one, nil)
+	rolling := map[string]string{"strategy": "rolling", "manifests": "web.yaml"}
+	p.run(0, "promote", rolling)
+	p.file("web.yaml", strings.ReplaceAll(manifest, `"hello"`, `"good evening"`)+"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: extra}\n")
+	p.deploy(two, nil)
+	p.run(0, "promote", rolling)
+
+	o := p.run(0, "rollback", map[string]string{"dry-run": "true"})
+	outputs(t, o, map[string]string{"status": "planned", "restored-release": "1"})
+	contains(t, o.Summary, "remove", "extra", "update", "Deployment web")
+
+	load := loadgen.Start(p.url(p.production), 50, true)
+	o = p.run(0, "rollback", map[string]string{"reason": "the evening was not good"})
+	counts := load.Stop()
+	outputs(t, o, map[string]string{"status": "succeeded", "release": "3", "restored-release": "1", "image": one, "previous-release": "2"})
+	if counts.Failed > 0 || counts.Sent == 0 {
+		t.Errorf("requests: %v", counts)
+	}
+	if images := p.images(p.production); len(images) != 1 || images[0] != one {
+		t.Errorf("pods run %v, want %s alone", images, one)
+	}
+	if answer := p.get(p.url(p.production)); !strings.Contains(answer, "hello") {
+		t.Errorf("the service answers %s, want release 1's configuration", answer)
+	}
+	if _, err := p.Client.Kube.CoreV1().ConfigMaps(p.production).Get(t.Context(), "extra", metav1.GetOptions{}); err == nil {
+		t.Error("what only release 2 brought is still there")
+	}
+
+	o = p.run(0, "rollback", map[string]string{"list": "true"})
+	h := decode[release.History](t, o.Outputs["history"])
+	if len(h) != 3 || h[0].Reason != "the evening was not good" || h[0].Restored != 1 {
+		t.Errorf("history = %+v", h)
+	}
+	contains(t, o.Log, "succeeded, live")
+}
+
+func TestRollback_findsByNumberDigestAndCommit(t *testing.T) {
+	p := newPlace(t)
+	one, two := p.image("1"), p.image("2")
+	p.deploy(one, nil)
+	p.deploy(two, nil)
+	staging := map[string]string{"environment": "staging", "namespace": p.staging}
+	for to, restored := range map[string]string{"1": "1", one[strings.Index(one, "sha256:"):]: "1", "abababa": "2"} {
+		o := p.run(0, "rollback", with(with(staging, "to", to), "dry-run", "true"))
+		if restored == "1" {
+			outputs(t, o, map[string]string{"restored-release": restored, "status": "planned"})
+		}
+	}
+	for to, say := range map[string]string{"7": "no release 7", "sha256:" + strings.Repeat("0", 64): "no release sha256", "someday": "neither"} {
+		o := p.run(1, "rollback", with(staging, "to", to))
+		contains(t, strings.Join(o.Errors(), "\n"), say)
+		outputs(t, o, map[string]string{"status": "refused"})
+	}
+}
+
+func TestRollback_withoutAReleaseIsRefused(t *testing.T) {
+	p := newPlace(t)
+	o := p.run(1, "rollback", nil)
+	outputs(t, o, map[string]string{"status": "refused"})
+	contains(t, o.Log, "there is no release yet")
+}
