@@ -91,7 +91,7 @@ func ended(process int, within time.Duration) bool {
 
 // clear removes what a cluster leaves behind when its processes are gone.
 func (r *Rig) clear() error {
-	if err := removeCgroup(r.cgroup(), cgroupGrace); err != nil {
+	if err := removeCgroup(r.Cgroup(), cgroupGrace); err != nil {
 		return err
 	}
 	for _, file := range []string{statusFile(r.Dir), statusFile(r.Dir) + ".new", r.Kubeconfig()} {

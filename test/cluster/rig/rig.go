@@ -58,8 +58,8 @@ func (r *Rig) Kubeconfig() string { return filepath.Join(r.Dir, "admin.kubeconfi
 // Logs is the folder with one log file for each program of the last run.
 func (r *Rig) Logs() string { return filepath.Join(r.Dir, "logs") }
 
-// cgroup is the name of the control group that holds the pods, distinct for each folder.
-func (r *Rig) cgroup() string {
+// Cgroup is the name of the control group that holds the pods, distinct for each folder.
+func (r *Rig) Cgroup() string {
 	sum := sha256.Sum256([]byte(r.Dir))
 	return "fibership-" + hex.EncodeToString(sum[:4])
 }

@@ -115,7 +115,7 @@ func (s *supervisor) prepare(rig *Rig) error {
 	if err := setUpNetwork(); err != nil {
 		return err
 	}
-	if err := createCgroup(rig.cgroup()); err != nil {
+	if err := createCgroup(rig.Cgroup()); err != nil {
 		return err
 	}
 	runc, err := exec.LookPath("runc")
@@ -127,7 +127,7 @@ func (s *supervisor) prepare(rig *Rig) error {
 		return err
 	}
 	err = writeConf(confDir, settings{
-		CgroupRoot:     rig.cgroup(),
+		CgroupRoot:     rig.Cgroup(),
 		NetworkPlugins: plugins,
 		Runc:           runc,
 		NodeAddress:    nodeAddress,
