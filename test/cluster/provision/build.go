@@ -110,7 +110,6 @@ func (b *Build) Run(ctx context.Context, progress io.Writer) error {
 		if err := waitForLock(ctx, lock); err != nil || b.complete() {
 			return err
 		}
-		say("")
 		return b.compile(ctx, goTool, say)
 	})
 }
@@ -162,6 +161,7 @@ func (b *Build) compile(ctx context.Context, goTool string, say func(string)) er
 }
 
 func compileProgram(ctx context.Context, goTool, source, target, name string, say func(string)) error {
+	say("(fetching modules)")
 	total, err := countPackages(ctx, goTool, source, name)
 	if err != nil {
 		return err
