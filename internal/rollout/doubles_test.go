@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/fibership/fibership/internal/progress"
 )
@@ -20,6 +21,15 @@ type journal struct {
 	t     *testing.T
 	mu    sync.Mutex
 	lines []string
+	spoke time.Time
+}
+
+// beat checks that no wait was without a line for longer than allowed.
+func (j *journal) beat(now time.Time) {
+	if !j.spoke.IsZero() && now.Sub(j.spoke) > 15500*time.Millisecond {
+		j.t.Errorf("no line for %s", now.Sub(j.spoke).Round(time.Millisecond))
+	}
+	j.spoke = now
 }
 
 func (j *journal) Group(string) func()          { return func() {} }
@@ -28,6 +38,7 @@ func (j *journal) Foreign() io.Writer           { return io.Discard }
 func (j *journal) Linef(format string, args ...any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.beat(time.Now())
 	j.lines = append(j.lines, fmt.Sprintf(format, args...))
 	j.t.Logf(format, args...)
 }

@@ -1,11 +1,15 @@
 package rollout
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -14,8 +18,10 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbac "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
@@ -45,7 +51,7 @@ func TestWait_servesAfter(t *testing.T) {
 			}))
 		}},
 		"a pull limit": {seen: ImagePull, run: func(t *testing.T, h *house) release.Object {
-			busy := busyRegistry(t, h.Registry, 12) // containerd asks several times itself
+			busy := busyRegistry(t, h.Registry, 7) // containerd asks several times itself
 			return h.deploy(t, h.pods(func(_ *corev1.PodSpec, c *corev1.Container) {
 				c.Image = strings.Replace(c.Image, h.Registry, busy, 1)
 			}))
@@ -386,4 +392,127 @@ func TestWait_noCachedAnswer(t *testing.T) {
 	}
 	o.Seen = "g2"
 	fails(t, h.Client, Options{Timeout: 2 * time.Second}, o)
+}
+
+// TestWait_rollsOnAndBack goes the way of a release that fails past its
+// deadline and is undone: what the failure left in the Deployment's conditions
+// must not doom the undo.
+func TestWait_rollsOnAndBack(t *testing.T) {
+	h := newHouse(t)
+	o := h.deploy(t, h.pods(), func(d *appsv1.Deployment) {
+		d.Spec.Replicas, d.Spec.ProgressDeadlineSeconds = new(int32(2)), new(int32(6))
+	})
+	if err := Wait(t.Context(), h.Client, []release.Object{o}, Options{Timeout: 30 * time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	o.Seen = h.update(t, func(d *appsv1.Deployment) {
+		d.Spec.Template.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "UNREADY", Value: "true"}}
+	})
+	f := fails(t, h.Client, Options{Timeout: 40 * time.Second}, o)
+	if f.Old != 2 || f.Want != 2 || f.Ready != 0 || f.Timeout != 0 {
+		t.Errorf("got %+v", f.Judgement)
+	}
+	o.Seen = h.update(t, func(d *appsv1.Deployment) { d.Spec.Template.Spec.Containers[0].Env = nil })
+	if err := Wait(t.Context(), h.Client, []release.Object{o}, Options{Timeout: 30 * time.Second, Log: &journal{t: t}}); err != nil {
+		t.Errorf("the undo: %v", err)
+	}
+}
+
+// update changes Deployment orders and gives what was seen of it.
+func (h *house) update(t *testing.T, change func(*appsv1.Deployment)) string {
+	t.Helper()
+	all := h.Client.Kube.AppsV1().Deployments(h.Namespace)
+	for {
+		d, err := all.Get(t.Context(), "orders", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(d)
+		if d, err = all.Update(t.Context(), d, metav1.UpdateOptions{}); err == nil {
+			return fmt.Sprintf("g%d", d.Generation)
+		} else if !apierrors.IsConflict(err) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestWait_severalAtOnce waits for workloads that share a namespace, of which
+// one fails, and counts the requests.
+func TestWait_severalAtOnce(t *testing.T) {
+	h := newHouse(t)
+	var asked atomic.Int32
+	config := rest.CopyConfig(h.Client.REST)
+	config.WrapTransport = func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) { asked.Add(1); return next.RoundTrip(r) })
+	}
+	c, err := cluster.New(config, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	called := func(name string) func(*appsv1.Deployment) {
+		return func(d *appsv1.Deployment) {
+			d.Name = name
+			d.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": name}}
+			d.Spec.Template.Labels = map[string]string{"app": name}
+		}
+	}
+	objs := []release.Object{
+		{APIVersion: "v1", Kind: "ConfigMap", Namespace: h.Namespace, Name: "settings"},
+		h.deploy(t, h.pods(), called("orders")), h.deploy(t, h.pods(), called("stock")),
+		h.run(t, batchv1.JobSpec{Template: h.pods(h.failing("exit"))}),
+	}
+	if err := Wait(t.Context(), c, objs, Options{Timeout: 40 * time.Second, Log: &journal{t: t}}); err != nil {
+		t.Fatal(err)
+	}
+	if n := asked.Load(); n > 12 {
+		t.Errorf("%d requests, want at most 12", n)
+	} else {
+		t.Logf("%d requests", n)
+	}
+	objs = append(objs, h.deploy(t, h.pods(h.failing("panic")), called("bad")))
+	if f := fails(t, c, Options{}, objs...); f.Object.Name != "bad" {
+		t.Errorf("%s is blamed", f.Object)
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestWait_asFastAsKubectl runs kubectl rollout status beside Wait.
+func TestWait_asFastAsKubectl(t *testing.T) {
+	h := newHouse(t)
+	if _, err := exec.LookPath("kubectl"); err != nil {
+		t.Skip("needs kubectl")
+	}
+	o := h.deploy(t, h.pods(), func(d *appsv1.Deployment) { d.Spec.Replicas = new(int32(2)) })
+	kubectl := make(chan time.Time, 1)
+	go func() {
+		out, err := exec.CommandContext(t.Context(), "kubectl", "-n", h.Namespace, "rollout", "status", "deployment/orders").CombinedOutput()
+		if err != nil {
+			t.Errorf("kubectl: %v: %s", err, out)
+		}
+		kubectl <- time.Now()
+	}()
+	if err := Wait(t.Context(), h.Client, []release.Object{o}, Options{Timeout: 30 * time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	ours := time.Now()
+	late := ours.Sub(<-kubectl)
+	t.Logf("Wait came %s after kubectl", late.Round(time.Millisecond))
+	if late > 300*time.Millisecond {
+		t.Errorf("Wait came %s after kubectl", late)
+	}
+}
+
+func TestWait_endsWithItsContext(t *testing.T) {
+	h := newHouse(t)
+	o := h.deploy(t, h.pods(), func(d *appsv1.Deployment) { d.Spec.Paused = true })
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	begun := time.Now()
+	err := Wait(ctx, h.Client, []release.Object{o}, Options{})
+	if !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) > 2*time.Second {
+		t.Errorf("Wait gave %v after %s", err, time.Since(begun))
+	}
 }

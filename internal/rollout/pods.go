@@ -53,6 +53,7 @@ type container struct {
 	status  *corev1.ContainerStatus
 	init    bool
 	sidecar bool // an init container that goes on beside the others
+	ends    bool // it is meant to end, with exit code 0
 }
 
 // containersOf gives the pod's containers that have a status, init first.
@@ -74,6 +75,8 @@ func containersOf(p *corev1.Pod) iter.Seq[container] {
 						c.sidecar = half.init && or(c.spec.RestartPolicy, "") == corev1.ContainerRestartPolicyAlways
 					}
 				}
+				always := p.Spec.RestartPolicy == corev1.RestartPolicyAlways || p.Spec.RestartPolicy == ""
+				c.ends = !c.sidecar && (c.init || !always)
 				if !yield(c) {
 					return
 				}
@@ -87,7 +90,7 @@ func isCrash(end *corev1.ContainerStateTerminated, c container) bool {
 	if end.Reason == "ContainerStatusUnknown" { // the node forgot it, in a restart of its own
 		return false
 	}
-	return end.ExitCode != 0 || !c.init || c.sidecar
+	return end.ExitCode != 0 || !c.ends
 }
 
 // crashes counts the container's ends and gives the last one. restartCount

@@ -109,8 +109,10 @@ func (h *house) run(t *testing.T, spec batchv1.JobSpec) release.Object {
 // fails waits and wants a Failure.
 func fails(t *testing.T, c *cluster.Client, o Options, objs ...release.Object) *Failure {
 	t.Helper()
-	o.Log = &journal{t: t}
+	log := &journal{t: t, spoke: time.Now()}
+	o.Log = log
 	err := Wait(t.Context(), c, objs, o)
+	log.beat(time.Now())
 	var f *Failure
 	if !errors.As(err, &f) {
 		t.Fatalf("Wait gave %v, not a *Failure", err)

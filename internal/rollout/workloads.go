@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -17,9 +18,11 @@ func (w *watched) deployment() Judgement {
 	}
 	j := Judgement{Want: or(d.Spec.Replicas, 1)}
 	var pods []*corev1.Pod
-	for _, rs := range w.replicaSets(d) {
+	own := w.replicaSets(d)
+	current := current(d, own)
+	for _, rs := range own {
 		owned := w.owned(rs.UID)
-		if rs == w.current(d) {
+		if rs == current {
 			pods = owned
 			w.refusals(rs.UID, "ReplicaSet", rs.Name, rs, countStaying(owned) < or(rs.Spec.Replicas, 1))
 			continue
@@ -71,13 +74,16 @@ func (w *watched) replicaSets(d *appsv1.Deployment) []*appsv1.ReplicaSet {
 }
 
 // current finds the ReplicaSet whose template is the Deployment's, the oldest
-// of several, as its controller does.
-func (w *watched) current(d *appsv1.Deployment) *appsv1.ReplicaSet {
-	for _, rs := range w.replicaSets(d) {
-		a, b := rs.Spec.Template.DeepCopy(), d.Spec.Template.DeepCopy()
-		delete(a.Labels, appsv1.DefaultDeploymentUniqueLabelKey)
-		delete(b.Labels, appsv1.DefaultDeploymentUniqueLabelKey)
-		if equality.Semantic.DeepEqual(a, b) {
+// of several, as its controller does; nil before the controller has made it.
+func current(d *appsv1.Deployment, own []*appsv1.ReplicaSet) *appsv1.ReplicaSet {
+	plain := func(t corev1.PodTemplateSpec) corev1.PodTemplateSpec {
+		t.Labels = maps.Clone(t.Labels)
+		delete(t.Labels, appsv1.DefaultDeploymentUniqueLabelKey)
+		return t
+	}
+	want := plain(d.Spec.Template)
+	for _, rs := range own {
+		if equality.Semantic.DeepEqual(plain(rs.Spec.Template), want) {
 			return rs
 		}
 	}
