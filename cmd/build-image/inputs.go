@@ -33,6 +33,7 @@ var (
 	testFlags   = action.Parsed(spec, "test-flags", "list", "further flags of go test, one a line", parseFlags, action.Example("-race"))
 	testEnv     = action.Parsed(spec, "test-env", "list of `NAME` or `NAME=value`", "variables for the tests, which see no others of the job; a bare NAME takes the job's value", parseTestEnv, action.Example("DATABASE_URL"))
 	testsCache  = spec.Bool("tests-cache", "tests that passed for the very same files, toolchain and flags are not run again; false runs them every time", action.Default("true"))
+	unprivilege = spec.Bool("unprivileged", "in the action's container, where we are root, compiler and tests run as user 65532, who can read the checkout and not write to it; false runs them as root", action.Default("true"))
 	minCoverage = spec.Percent("min-coverage", "fails where fewer statements are covered", action.Example("70%"))
 
 	goFlags = action.Parsed(spec, "go-flags", "list", "further flags of go build, one a line", parseFlags, action.Example("-mod=vendor"))

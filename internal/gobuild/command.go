@@ -13,8 +13,10 @@ import (
 
 // user is whom the toolchain runs as; nil for whoever we are.
 type user struct {
-	id   uint32
-	home string
+	id      uint32
+	home    string
+	cache   string // GOCACHE; its default lies in a home that is not theirs
+	modules string // GOMODCACHE, likewise
 }
 
 // command prepares the go command. It and all that it starts form one process
@@ -27,6 +29,7 @@ func (t *Toolchain) command(ctx context.Context, env []string, args ...string) *
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if t.user != nil {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: t.user.id, Gid: t.user.id}
+		cmd.Env = append(cmd.Env, "HOME="+t.user.home, "USER=nobody", "GOCACHE="+t.user.cache, "GOMODCACHE="+t.user.modules)
 	}
 	cmd.Cancel = func() error {
 		err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 
 	"github.com/fibership/fibership/internal/progress"
@@ -39,12 +41,20 @@ func (e *CompileError) Next() string {
 // source gives the same bytes in any folder: paths are trimmed, and neither
 // revision nor build ID is stamped.
 func (t *Toolchain) Compile(ctx context.Context, target Target, out string) error {
+	dir, err := os.MkdirTemp("", "fibership-compile-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := t.own(dir); err != nil {
+		return err
+	}
+	program := filepath.Join(dir, "program")
 	var output bytes.Buffer
-	cmd := t.command(ctx, target.environ(), append(t.buildArgs(), "-o", out, t.source.Package)...)
+	cmd := t.command(ctx, target.environ(), append(t.buildArgs(), "-o", program, t.source.Package)...)
 	cmd.Stdout, cmd.Stderr = &output, &output
-	err := cmd.Run()
-	if err == nil {
-		return nil
+	if err = cmd.Run(); err == nil {
+		return t.take(program, out)
 	}
 	var exit *exec.ExitError
 	if ctx.Err() == nil && errors.As(err, &exit) {
@@ -54,6 +64,19 @@ func (t *Toolchain) Compile(ctx context.Context, target Target, out string) erro
 		}
 	}
 	return t.failure(ctx, "build", output.String(), err)
+}
+
+// take moves what was compiled to where only we can change it, and then makes
+// sure of what it is.
+func (t *Toolchain) take(program, out string) error {
+	if err := os.Rename(program, out); err != nil {
+		return err
+	}
+	file, err := t.regular(out)
+	if err != nil {
+		return err
+	}
+	return file.Close()
 }
 
 // buildArgs are those of go build that come from us and from the inputs. Ours

@@ -107,7 +107,7 @@ type listed struct {
 	ImportMap                                           map[string]string
 	Standard                                            bool
 	Module                                              *struct{ Path, Dir string }
-	Error *struct{ Err string }
+	Error                                               *struct{ Err string }
 }
 
 // Describe finds out what the source's package is. It fails where that is no

@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -127,7 +126,7 @@ func (t *Toolchain) Test(ctx context.Context, suite Suite) (Tests, error) {
 	runErr := cmd.Wait()
 
 	tests := results.tests()
-	tests.Coverage = coverage(profile.Name())
+	tests.Coverage = t.coverage(profile.Name())
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
@@ -189,8 +188,8 @@ func (c Case) told(failures []Case) bool {
 // coverage reads the share of covered statements from a profile; -1 where it
 // counts none. A block may be listed by several test binaries: it is covered
 // when one of them reached it.
-func coverage(profile string) float64 {
-	file, err := os.Open(filepath.Clean(profile))
+func (t *Toolchain) coverage(profile string) float64 {
+	file, err := t.regular(profile)
 	if err != nil {
 		return -1
 	}

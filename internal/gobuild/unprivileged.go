@@ -1,0 +1,147 @@
+package gobuild
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// nobody is whom a user's code runs as where we are root: it can read the
+// checkout, and neither our memory nor the runner's files.
+const nobody = 65532
+
+// Unprivileged arranges that from now on the toolchain, and the code that it
+// compiles and tests, run as another user, where this process is root. caches
+// says that Go's caches may be given to that user; without it they must be
+// writable for it already. The release function removes what was made for it.
+//
+// Where it cannot be arranged the error says why, and the toolchain runs as
+// whoever we are.
+func (t *Toolchain) Unprivileged(ctx context.Context, caches bool) (release func(), err error) {
+	release = func() {}
+	if os.Geteuid() != 0 {
+		return release, nil
+	}
+	env, err := t.settings(ctx)
+	if err != nil {
+		return release, err
+	}
+	out, err := t.output(ctx, nil, "env", "GOCACHE")
+	if err != nil {
+		return release, err
+	}
+	for _, dir := range []string{t.source.Workspace, t.source.Dir, env["GOROOT"]} {
+		if err := allows(dir, 0o5); err != nil {
+			return release, err
+		}
+	}
+	cache := strings.TrimSpace(string(out))
+	for _, dir := range []string{cache, env["GOMODCACHE"]} {
+		if err := handOver(dir, caches); err != nil {
+			return release, err
+		}
+	}
+	home, err := os.MkdirTemp("", "fibership-home-")
+	if err != nil {
+		return release, err
+	}
+	if err := os.Chown(home, nobody, nobody); err != nil {
+		return release, errors.Join(err, os.RemoveAll(home))
+	}
+	t.user = &user{id: nobody, home: home, cache: cache, modules: env["GOMODCACHE"]}
+	return func() { _ = os.RemoveAll(home) }, nil
+}
+
+// allows says whether nobody may do to dir, and to every folder above it, what
+// the bits of others allow; a folder above needs no more than to be passed.
+func allows(dir string, want fs.FileMode) error {
+	for path := filepath.Clean(dir); ; path = filepath.Dir(path) {
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		bits := info.Mode().Perm() & 0o7
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid == nobody {
+			bits = info.Mode().Perm() >> 6 & 0o7
+		}
+		if bits&want != want {
+			return fmt.Errorf("user %d may not use %s (%s)", nobody, path, info.Mode())
+		}
+		if path == filepath.Dir(path) {
+			return nil
+		}
+		want = 0o1
+	}
+}
+
+// handOver lets nobody use a cache: it is made where it is not there, and
+// given away where that is allowed.
+func handOver(dir string, give bool) error {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		if err := os.MkdirAll(dir, 0o755); err != nil { // #nosec G301 -- a cache that others read
+			return err
+		}
+		if err := os.Chown(dir, nobody, nobody); err != nil {
+			return err
+		}
+	}
+	if err := allows(filepath.Dir(dir), 0o1); err != nil {
+		return err
+	}
+	if allows(dir, 0o7) == nil {
+		return nil
+	}
+	if !give {
+		return fmt.Errorf("user %d may not write to %s", nobody, dir)
+	}
+	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, nobody, nobody)
+	})
+}
+
+// own gives a file or folder that we made to whom the toolchain runs as.
+func (t *Toolchain) own(path string) error {
+	if t.user == nil {
+		return nil
+	}
+	return os.Chown(path, int(t.user.id), int(t.user.id))
+}
+
+// regular opens a file that the toolchain wrote. Code that ran as its owner
+// may have put anything in its place: a link to a file that only we can read,
+// or a pipe that is never written to.
+func (t *Toolchain) regular(path string) (*os.File, error) {
+	file, err := os.OpenFile(filepath.Clean(path), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil {
+		stat, ok := info.Sys().(*syscall.Stat_t)
+		switch {
+		case !info.Mode().IsRegular():
+			err = errors.New("not a regular file")
+		case t.user != nil && (!ok || stat.Uid != t.user.id):
+			err = errors.New("it belongs to user " + strconv.FormatUint(uint64(stat.Uid), 10))
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())
+	}
+	return file, nil
+}
+
+// Shield closes this process's memory and environment, as /proc shows them, to
+// other processes of the same user; root is not kept out.
+func Shield() error { return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }
