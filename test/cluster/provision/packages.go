@@ -25,7 +25,6 @@ var requirements = []struct {
 	{"containerd-shim-runc-v2", "containerd"},
 	{"runc", "runc"},
 	{"iptables-restore", "iptables"},
-	{"conntrack", "conntrack"},
 	{"ptp", "containernetworking-plugins"},
 	{"host-local", "containernetworking-plugins"},
 }
