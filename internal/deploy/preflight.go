@@ -52,7 +52,7 @@ func CheckImage(ctx context.Context, images Images, image string, log progress.L
 func (s *Session) Preflight(ctx context.Context, changes []Change) error {
 	scaled := s.autoscaled(ctx)
 	errs := make([]error, len(changes))
-	group, ctx := errgroup.WithContext(ctx)
+	var group errgroup.Group
 	group.SetLimit(dryRunsAtOnce)
 	made := makes(changes)
 	for i, c := range changes {

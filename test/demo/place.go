@@ -74,7 +74,9 @@ func (p *place) begin(ctx context.Context, rate int, through bool) (*loadgen.Loa
 }
 
 // commit stands for what git would say of a version.
-func commit(version int) string { return fmt.Sprintf("%d%s", version, strings.Repeat("c0ffee0", 6)[:39]) }
+func commit(version int) string {
+	return fmt.Sprintf("%d%s", version, strings.Repeat("c0ffee0", 6)[:39])
+}
 
 // checkout lays a version of the example out: the service, and over it what
 // demo/_v<n> changes.

@@ -11,7 +11,7 @@ import (
 func TestDeploy_servesChecksAndRecords(t *testing.T) {
 	p := newPlace(t)
 	one := p.image("1")
-	o := p.deploy(one, map[string]string{"smoke-tests": "GET / => 200 json .version == 1\nGET /livez => 200"})
+	o := p.deploy(one, map[string]string{"smoke-tests": "GET / => 200 json .version == \"1\"\nGET /livez => 200"})
 	outputs(t, o, map[string]string{"status": "succeeded", "release": "1", "image": one, "digest": one[strings.Index(one, "sha256:"):], "previous-release": ""})
 	contains(t, o.Summary, "✅", "release 1", "GET / =&gt; 200")
 	record := decode[release.Record](t, o.Outputs["record"])
