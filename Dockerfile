@@ -12,13 +12,13 @@ ENV CGO_ENABLED=0
 # Modules first: they change less often than the code.
 COPY go.mod go.sum ./
 RUN go mod download
-COPY cmd cmd
-COPY internal internal
 RUN mkdir -p /deploy/usr/local/bin /deploy/etc/ssl/certs /deploy/tmp /build \
  && chmod 1777 /deploy/tmp \
  && cp /etc/ssl/certs/ca-certificates.crt /deploy/etc/ssl/certs/ \
  && cp /usr/local/go/lib/time/zoneinfo.zip /deploy/ \
  && printf 'root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/:/sbin/nologin\n' >/deploy/etc/passwd
+COPY cmd cmd
+COPY internal internal
 RUN go build -trimpath -ldflags='-s -w' -o /build/ ./cmd/build-image ./cmd/deploy-staging ./cmd/promote ./cmd/rollback \
  && cp /build/deploy-staging /build/promote /build/rollback /deploy/usr/local/bin/
 
