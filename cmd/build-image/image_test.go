@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -23,12 +24,17 @@ func TestBuild_givesTheSameDigestInAnyFolderOnAnyDay(t *testing.T) {
 		"tests": "none", "push": "false", "platforms": "linux/amd64, linux/arm64", "include": "public:/app/public",
 		"env": "A=1\nB=2", "labels": "x=1\ny=2", "annotations": "x=1\ny=2",
 	}
-	// Without fmt, since the second run compiles all that the program imports.
-	code := orders().with("main.go", "package main\n\nimport \"github.com/acme/orders/greet\"\n\nfunc main() { println(greet.Hello(\"orders\")) }\n")
+	// A program that no cache has seen, compiled with two caches that share nothing.
+	code := orders().with("greet/once.go", fmt.Sprintf("package greet\n\n// Once is new.\nconst Once = %q\n", rand.Text()))
+	caches, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
 	first := act(t, code.write(t), in.and(inputs{"image": registry.host + "/acme/orders"}))
 	second := act(
 		t, code.write(t), in.and(inputs{"image": registry.host + "/other/name"}),
-		"HOME="+t.TempDir(), "GOCACHE="+t.TempDir(), "TZ=Asia/Tokyo", "USER=somebody", "GITHUB_SHA=fedcba9876543210fedcba9876543210fedcba98",
+		"HOME="+t.TempDir(), "GOCACHE="+filepath.Join(caches, "fibership-test", "second"),
+		"TZ=Asia/Tokyo", "USER=somebody", "GITHUB_SHA=fedcba9876543210fedcba9876543210fedcba98",
 	)
 	if first.code != 0 || second.code != 0 {
 		t.Fatalf("%s\n%s", first.log, second.log)
