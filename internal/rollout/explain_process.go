@@ -82,6 +82,9 @@ func (e Evidence) crashed(c ContainerEvidence, log []string) (cause, next string
 			return fmt.Sprintf("%s: %s: %s", ended, known.says, line), known.next
 		}
 	}
+	if len(log) == 0 && c.Unread {
+		return ended + "; its log could not be read", "give the right to get pods/log, or read it with kubectl logs --previous"
+	}
 	if len(log) == 0 {
 		switch c.ExitCode {
 		case 126:

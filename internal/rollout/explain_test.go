@@ -32,6 +32,7 @@ func TestExplain(t *testing.T) {
 		"database away":          {crash(1, "dial tcp 10.0.0.9:5432: connect: connection refused"), []string{"does not answer", "5432"}, "address"},
 		"no log, 127":            {crash(127), []string{"127", "not found"}, "command"},
 		"no log, 139":            {crash(139), []string{"segmentation"}, "debug"},
+		"log not read":           {evidence(CrashLoop, "x", ContainerEvidence{Ended: true, ExitCode: 9, Unread: true}), []string{"exit code 9", "could not be read"}, "pods/log"},
 		"no log":                 {crash(9), []string{"exit code 9", "wrote nothing"}, "log"},
 		"out of memory":          {evidence(OutOfMemory, "container web of pod p was killed at its memory limit (64Mi), 2 times", ContainerEvidence{Ended: true, Reason: "OOMKilled", ExitCode: 137}), []string{"OOMKilled", "64Mi"}, "memory limit"},
 		"other platform":         {start(`exec /web: exec format error`), []string{"exec format error", "platform"}, "build"},

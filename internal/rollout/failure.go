@@ -65,6 +65,7 @@ type ContainerEvidence struct {
 	Restarts int32    //
 	Log      []string // last lines of the container as it runs or as it ended, oldest first
 	Previous []string // last lines of the container before its last restart
+	Unread   bool     // there is a log, but it could not be read
 
 	started   bool // it has run: there is a log
 	restarted bool // it has run before: there is a log of that, too

@@ -35,7 +35,7 @@ func gather(ctx context.Context, c *cluster.Client, v verdict) Dossier {
 	var d Dossier
 	pods := w.telling(v.Judgement)
 	d.Pods = make([]PodEvidence, len(pods))
-	var notes sync.Map
+	var notes sync.Map // what could not be read; its keys
 	var reading sync.WaitGroup
 	for i, p := range pods {
 		d.Pods[i] = podEvidence(p)
@@ -45,6 +45,9 @@ func gather(ctx context.Context, c *cluster.Client, v verdict) Dossier {
 				reading.Go(func() {
 					lines, err := readLog(ctx, c, p, e.Name, previous)
 					if err != nil {
+						if !previous {
+							e.Unread = true
+						}
 						notes.Store(fmt.Sprintf("the log of container %s of pod %s cannot be read: %s", e.Name, p.Name, short(err.Error())), nil)
 						return
 					}

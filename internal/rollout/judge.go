@@ -32,6 +32,9 @@ const (
 // equal judgements. A rollout is doomed only by what does not pass by itself;
 // what may pass is suspect, and Count says how often it was seen.
 func Judge(o Observed) Judgement {
+	if o.Workload == nil && o.behind {
+		return Judgement{}
+	}
 	if o.Workload == nil {
 		return Judgement{State: Suspect, Reason: Missing, Detail: "the object is not in the cluster"}
 	}

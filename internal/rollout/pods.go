@@ -176,6 +176,23 @@ func (w *watched) probed(p *corev1.Pod, container, kind string, end *corev1.Cont
 	return false
 }
 
+// mayBeProbed says whether the container has a probe that the kubelet ends it
+// for, and ended in a way that such an end looks like.
+func (o Observed) mayBeProbed(pod, container string) bool {
+	for _, p := range o.Pods {
+		if p == nil || p.Name != pod {
+			continue
+		}
+		for c := range containersOf(p) {
+			if _, end := crashes(c.status); c.status.Name == container && c.spec != nil && end != nil {
+				asked := c.spec.LivenessProbe != nil || c.spec.StartupProbe != nil
+				return asked && (end.ExitCode == 0 || end.ExitCode == 137 || end.ExitCode == 143)
+			}
+		}
+	}
+	return false
+}
+
 // answered repeats what a probe of the kind last saw: " (HTTP probe …)".
 func (w *watched) answered(p *corev1.Pod, container, kind string) string {
 	for _, e := range w.about(p.UID, "Pod", p.Name) {

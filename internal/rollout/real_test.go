@@ -298,6 +298,9 @@ func TestWait_namesTheCause(t *testing.T) {
 			if (f.Timeout > 0) != (s.timeout > 0) {
 				t.Errorf("timed out: %v, want %v", f.Timeout > 0, s.timeout > 0)
 			}
+			if t.Failed() {
+				t.Logf("the dossier: %+v", f.Dossier)
+			}
 			if f.Next() == "" {
 				t.Error("there is no next step")
 			}

@@ -68,5 +68,6 @@ type Observed struct {
 	ReplicaSets []*appsv1.ReplicaSet // at least the Deployment's own
 	Pods        []*corev1.Pod        // at least the workload's own
 	Events      []*corev1.Event      // at least those about the workload, its ReplicaSets and pods
+	behind      bool                 // the workload was seen, but not yet as it was applied
 	Now         time.Time            // by the cluster's clock: timestamps are compared with it
 }

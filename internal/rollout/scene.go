@@ -163,7 +163,7 @@ const manyValues = 30
 func (s *scene) selector() string {
 	var selectors []*metav1.LabelSelector
 	for _, o := range s.objects {
-		u := s.workload(o)
+		u, _ := s.workload(o)
 		if u == nil {
 			if s.others[o.Key()] == nil {
 				return ""
@@ -216,19 +216,18 @@ func common(selectors []*metav1.LabelSelector) string {
 	return labels.NewSelector().Add(*in).String()
 }
 
-// workload gives the object as it is, nil where it is not there, or is not
-// yet as new as what was applied.
-func (s *scene) workload(o release.Object) *unstructured.Unstructured {
-	var u *unstructured.Unstructured
+// workload gives the object as it is: nil where it is not there, or is behind
+// what was applied.
+func (s *scene) workload(o release.Object) (u *unstructured.Unstructured, behind bool) {
 	if p := s.others[o.Key()]; p != nil {
 		u = p.get()
 	} else if f := s.workloads[o.GroupKind().Kind+"."+o.GroupKind().Group]; f != nil {
 		u, _ = f.get(o.Name)
 	}
-	if u == nil || older(u, o) {
-		return nil
+	if u != nil && older(u, o) {
+		return nil, true
 	}
-	return u
+	return u, false
 }
 
 // older says whether u is from before what o says was seen: "g5" is a
@@ -329,7 +328,7 @@ func (s *scene) observe() []Observed {
 		all.ReplicaSets = s.sets.all()
 	}
 	if len(s.objects) == 1 {
-		all.Workload = s.workload(s.objects[0])
+		all.Workload, all.behind = s.workload(s.objects[0])
 		return []Observed{all}
 	}
 	return s.split(all)
@@ -376,7 +375,9 @@ func (s *scene) split(all Observed) []Observed {
 	shares := make([]Observed, len(s.objects))
 	for i, o := range s.objects {
 		shares[i].Now = all.Now
-		if u := s.workload(o); u != nil {
+		u, behind := s.workload(o)
+		shares[i].behind = behind
+		if u != nil {
 			uid := string(u.GetUID())
 			shares[i].Workload, shares[i].ReplicaSets, shares[i].Pods, shares[i].Events = u, sets[uid], pods[uid], events[uid]
 			if o.Kind == "Pod" {

@@ -23,6 +23,7 @@ const (
 	defaultTimeout = 5 * time.Minute
 	heartbeat      = 14 * time.Second        // a line at least this often
 	tick           = time.Second             // graces run out without an event
+	eventsLate     = 800 * time.Millisecond  // that an event may come after the end that it explains
 	calm           = 20 * time.Millisecond   // changes come in bursts
 	silence        = 1500 * time.Millisecond // of the API server, after which what is known counts as old
 )
@@ -112,6 +113,7 @@ type waiter struct {
 	said   map[string]string // by object: the last line about it
 	now    []verdict         // the last look
 	absent map[reference]time.Time
+	held   time.Time // since when a verdict waits for an event
 }
 
 // verdict is one object's judgement with what it was made from.
@@ -147,11 +149,24 @@ func (w *waiter) look(ctx context.Context) (done bool, err error) {
 	}
 	w.report()
 	for _, v := range w.now {
-		if v.State == Doomed {
+		if v.State == Doomed && !w.unexplained(v) {
 			return false, w.fail(ctx, v, 0)
 		}
 	}
 	return done, nil
+}
+
+// unexplained holds the verdict on a container that may have been ended by the
+// kubelet for a probe of its own: who did it stands in an event, which is
+// written after the pod's status.
+func (w *waiter) unexplained(v verdict) bool {
+	if v.Reason != CrashLoop && v.Reason != Completed || !v.mayBeProbed(v.Pod, v.Container) {
+		return false
+	}
+	if w.held.IsZero() {
+		w.held = time.Now()
+	}
+	return time.Since(w.held) < eventsLate
 }
 
 // arrivedGrace is how long the kubelet is given to see what has been created:
