@@ -167,6 +167,23 @@ func TestBuild_refusesToIncludeWhatLiesOutside(t *testing.T) {
 	registry.untouched(t)
 }
 
+func TestBuild_refusesToEmbedCredentials(t *testing.T) {
+	registry := newServer(t)
+	workspace := orders().
+		with("gha-creds-0123456789abcdef.json", "{}").
+		with("files.go", "package main\n\nimport \"embed\"\n\n//go:embed *\nvar files embed.FS\n").
+		with("main.go", "package main\n\nfunc main() { println(files.ReadFile) }\n").write(t)
+	got := act(t, workspace, inputs{"image": registry.host + "/acme/orders", "tests": "none"})
+	got.wants(t, 1, "gha-creds-0123456789abcdef.json holds secrets", "Next: narrow the go:embed pattern")
+	registry.untouched(t)
+}
+
+func TestBuild_saysWhereThereIsNoModule(t *testing.T) {
+	workspace := checkout{"main.go": "package main\n\nfunc main() {}\n"}.write(t)
+	got := act(t, workspace, inputs{"image": "127.0.0.1:1/acme/orders", "push": "false"})
+	got.wants(t, 1, "Next: set the input working-directory to the folder that holds go.mod or go.work")
+}
+
 // guarded lets in who knows the password, as registries do.
 func guarded(user, password string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {

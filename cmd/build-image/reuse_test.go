@@ -125,13 +125,12 @@ func TestBuild_buildsAgainWhatTheRegistryLost(t *testing.T) {
 }
 
 // proxy serves one module, which may import a package of the service's own.
-func proxy(t *testing.T, source string) string {
+func proxy(t *testing.T, mod, source string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "example.com", "dep", "@v")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	mod := "module example.com/dep\n\ngo 1.24\n"
 	for file, content := range map[string]string{"list": "v1.0.0\n", "v1.0.0.info": `{"Version":"v1.0.0"}`, "v1.0.0.mod": mod} {
 		if err := os.WriteFile(filepath.Join(dir, file), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
@@ -180,16 +179,35 @@ func dependent(t *testing.T, proxy string) (checkout, []string) {
 
 func TestBuild_downloadsNothingWhereNothingChanged(t *testing.T) {
 	registry := newServer(t)
-	code, environ := dependent(t, proxy(t, "package dep\n\nfunc Name() string { return \"dep\" }\n"))
+	code, environ := dependent(t, proxy(t, "module example.com/dep\n\ngo 1.24\n", "package dep\n\nfunc Name() string { return \"dep\" }\n"))
 	in := inputs{"image": registry.host + "/acme/orders", "tags": "latest", "tests": "none"}
 	act(t, code.write(t), in, append(environ, "GOMODCACHE="+t.TempDir())...).built(t, true)
 	registry.requests()
 
 	fresh := t.TempDir()
-	got := act(t, code.write(t), in, append(environ, "GOMODCACHE="+fresh, "GOCACHE="+t.TempDir(), "GOPROXY=off")...)
+	got := act(t, code.write(t), in, append(environ, "GOMODCACHE="+fresh, "GOCACHE="+t.TempDir())...)
 	got.built(t, false)
 	registry.within(t, 4)
 	if entries, err := os.ReadDir(filepath.Join(fresh, "example.com")); err == nil {
 		t.Errorf("modules were downloaded: %v", entries)
+	}
+}
+
+// Where the module cache is empty nobody knows that dep imports a package of
+// the service's own, so a change of that package must not go unseen.
+func TestBuild_doesNotRememberWhatItCannotTellForCertain(t *testing.T) {
+	registry := newServer(t)
+	code, environ := dependent(t, proxy(
+		t, "module example.com/dep\n\ngo 1.24\n\nrequire github.com/acme/orders v0.0.0\n",
+		"package dep\n\nimport \"github.com/acme/orders/greet\"\n\nfunc Name() string { return greet.Hello(\"dep\") }\n",
+	))
+	in := inputs{"image": registry.host + "/acme/orders", "tags": "latest", "tests": "none"}
+	first := act(t, code.write(t), in, append(environ, "GOMODCACHE="+t.TempDir())...)
+	first.built(t, true)
+	changed := code.with("greet/greet.go", "package greet\n\n// Hello greets.\nfunc Hello(name string) string { return \"hi \" + name }\n")
+	second := act(t, changed.write(t), in, append(environ, "GOMODCACHE="+t.TempDir())...)
+	second.built(t, true)
+	if first.outputs["digest"] == second.outputs["digest"] {
+		t.Error("another program has the same digest")
 	}
 }

@@ -127,7 +127,10 @@ func (b *Build) one(ctx context.Context, main gobuild.Main, platform v1.Platform
 	binary := filepath.Join(dir, "program")
 	target := target(platform)
 	b.Log.Linef("compiling for %s", target)
-	if err := b.Compile(ctx, target, binary); err != nil {
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error { return b.Compile(groupCtx, target, binary) })
+	group.Go(func() error { return b.embeds(groupCtx, target) })
+	if err := group.Wait(); err != nil {
 		return nil, err
 	}
 	entry, err := image.Binary(binary, path.Join(home, main.Name))
@@ -143,6 +146,32 @@ func (b *Build) one(ctx context.Context, main gobuild.Main, platform v1.Platform
 		return nil, err
 	}
 	return image.Assemble(base, platform, append(append([]image.Layer{}, below...), layer), config)
+}
+
+// SecretError is a file with secrets that would be shipped within the program.
+type SecretError struct{ File string }
+
+func (e *SecretError) Error() string {
+	return fmt.Sprintf("%s holds secrets, and a go:embed pattern takes it into the program", e.File)
+}
+
+// Next tells the two ways out.
+func (e *SecretError) Next() string {
+	return "narrow the go:embed pattern, or have the file written outside of the repository"
+}
+
+// embeds refuses a program that carries what an image must never hold.
+func (b *Build) embeds(ctx context.Context, target gobuild.Target) error {
+	files, err := b.Embeds(ctx, target)
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if image.Secret(file) {
+			return &SecretError{file}
+		}
+	}
+	return nil
 }
 
 // resolveBase pins the base to its digest; nil for the built-in one.

@@ -63,6 +63,7 @@ type Toolchain interface {
 	Compiler
 	Tester
 	Fingerprinter
+	Embedder
 }
 
 // A Describer says what the main package is.
@@ -78,6 +79,11 @@ type Compiler interface {
 // A Tester runs a suite.
 type Tester interface {
 	Test(ctx context.Context, suite gobuild.Suite) (gobuild.Tests, error)
+}
+
+// An Embedder lists the files that a binary carries in itself.
+type Embedder interface {
+	Embeds(ctx context.Context, target gobuild.Target) ([]string, error)
 }
 
 // A Fingerprinter hashes what a build and a suite depend on.

@@ -81,7 +81,7 @@ type ToolchainError struct {
 }
 
 func (e *ToolchainError) Error() string {
-	if e.Text == "" {
+	if e.Text == "" && e.Cause != nil {
 		return fmt.Sprintf("go %s: %v", e.Verb, e.Cause)
 	}
 	return fmt.Sprintf("go %s: %s", e.Verb, e.Text)

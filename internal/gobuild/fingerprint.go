@@ -57,7 +57,7 @@ func (t *Toolchain) Fingerprint(ctx context.Context, targets []Target) (Fingerpr
 	whole := true
 	for _, target := range targets {
 		note(sum, "target", target.String())
-		packages, err := t.list(ctx, append(target.environ(), "GOPROXY=off"), "-e", "-deps", t.source.Package)
+		packages, err := t.list(ctx, append(target.environ(), offline...), "-e", "-deps", t.source.Package)
 		if err != nil {
 			return Fingerprint{}, err
 		}
@@ -81,6 +81,24 @@ func (t *Toolchain) Fingerprint(ctx context.Context, targets []Target) (Fingerpr
 		return Fingerprint{}, err
 	}
 	return Fingerprint{Sum: hex.EncodeToString(sum.Sum(nil)), Whole: whole}, nil
+}
+
+// Embeds lists the files of the repository that the binary for target carries
+// in itself, slash-separated and relative to the workspace.
+func (t *Toolchain) Embeds(ctx context.Context, target Target) ([]string, error) {
+	packages, err := t.list(ctx, append(target.environ(), offline...), "-e", "-deps", t.source.Package)
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, p := range packages {
+		for _, name := range p.EmbedFiles {
+			if file, ok := t.inWorkspace(p.Dir, name); ok {
+				files = append(files, file)
+			}
+		}
+	}
+	return files, nil
 }
 
 // settingNames are what go env tells and the compiler heeds.

@@ -113,7 +113,16 @@ type listed struct {
 // Describe finds out what the source's package is. It fails where that is no
 // main package.
 func (t *Toolchain) Describe(ctx context.Context) (Main, error) {
-	packages, err := t.list(ctx, nil, "-e", "-find", t.source.Package)
+	// First of all, since it fetches the toolchain that go.mod asks for.
+	var env struct{ GOROOT, GOVERSION string }
+	out, err := t.output(ctx, nil, "env", "-json", "GOROOT", "GOVERSION")
+	if err != nil {
+		return Main{}, err
+	}
+	if err := json.Unmarshal(out, &env); err != nil {
+		return Main{}, fmt.Errorf("read go env: %w", err)
+	}
+	packages, err := t.list(ctx, offline, "-e", "-find", t.source.Package)
 	if err != nil {
 		return Main{}, err
 	}
@@ -124,21 +133,13 @@ func (t *Toolchain) Describe(ctx context.Context) (Main, error) {
 	if p.Name != "main" {
 		// Nothing is listed for a folder without Go files but the reason.
 		if p.Name == "" && p.Error != nil {
-			return Main{}, fmt.Errorf("read package %s: %s", t.source.Package, p.Error.Err)
+			return Main{}, &ToolchainError{Verb: "list", Text: p.Error.Err}
 		}
 		return Main{}, &NotMainError{Package: t.source.Package, Found: p.Name, Mains: t.mains(ctx)}
 	}
 	main := Main{ImportPath: p.ImportPath, Name: binaryName(p.ImportPath, p.Dir)}
 	if p.Module != nil {
 		main.ModulePath = p.Module.Path
-	}
-	var env struct{ GOROOT, GOVERSION string }
-	out, err := t.output(ctx, nil, "env", "-json", "GOROOT", "GOVERSION")
-	if err != nil {
-		return Main{}, err
-	}
-	if err := json.Unmarshal(out, &env); err != nil {
-		return Main{}, fmt.Errorf("read go env: %w", err)
 	}
 	main.GoRoot, main.GoVersion = env.GOROOT, env.GOVERSION
 	return main, nil
@@ -161,7 +162,7 @@ func binaryName(importPath, dir string) string {
 
 // mains lists the main packages of the module, for an error's advice.
 func (t *Toolchain) mains(ctx context.Context) []string {
-	packages, err := t.list(ctx, nil, "-e", "-find", "./...")
+	packages, err := t.list(ctx, offline, "-e", "-find", "./...")
 	if err != nil {
 		return nil
 	}
@@ -173,6 +174,10 @@ func (t *Toolchain) mains(ctx context.Context) []string {
 	}
 	return mains
 }
+
+// offline lets go list tell of the repository's own packages without fetching
+// other modules to find out that they are not among them.
+var offline = []string{"GOPROXY=off"}
 
 // list runs go list with the source's tags and decodes its records.
 func (t *Toolchain) list(ctx context.Context, env []string, args ...string) ([]*listed, error) {

@@ -154,7 +154,7 @@ func (t *Toolchain) notes(ctx context.Context, failures []Case) []progress.Annot
 	for importPath := range dirs {
 		paths = append(paths, importPath)
 	}
-	if packages, err := t.list(ctx, nil, paths...); err == nil {
+	if packages, err := t.list(ctx, offline, paths...); err == nil {
 		for _, p := range packages {
 			dirs[p.ImportPath] = p.Dir
 		}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -37,18 +38,19 @@ func ParseInclusion(text string) (Inclusion, error) {
 	return Inclusion{Source: path.Clean(filepath.ToSlash(source)), Target: target}, nil
 }
 
-// Secret says whether a file of this name is one that tools leave in a
-// checkout and that must never be shipped.
+// Secret says whether a slash-separated path is one at which tools leave
+// credentials in a checkout, and which must never be shipped.
 func Secret(name string) bool {
-	base := path.Base(name)
-	switch base {
-	case ".git", ".kube", ".docker", ".netrc", "_netrc", ".git-credentials", "kubeconfig", ".kubeconfig":
-		return true
-	}
-	return strings.HasSuffix(base, ".kubeconfig") ||
-		strings.HasPrefix(base, "kubeconfig.") || strings.HasPrefix(base, "kubeconfig-") ||
-		// Source: google-github-actions/auth writes its credentials there.
-		strings.HasPrefix(base, "gha-creds-") && strings.HasSuffix(base, ".json")
+	return slices.ContainsFunc(strings.Split(name, "/"), func(part string) bool {
+		switch part {
+		case ".git", ".kube", ".docker", ".netrc", "_netrc", ".git-credentials", "kubeconfig", ".kubeconfig":
+			return true
+		}
+		return strings.HasSuffix(part, ".kubeconfig") ||
+			strings.HasPrefix(part, "kubeconfig.") || strings.HasPrefix(part, "kubeconfig-") ||
+			// Source: google-github-actions/auth writes its credentials there.
+			strings.HasPrefix(part, "gha-creds-") && strings.HasSuffix(part, ".json")
+	})
 }
 
 // Gather lists what an inclusion puts into the image. Its source is resolved
@@ -69,7 +71,7 @@ func Gather(workspace, dir string, in Inclusion, skipped func(path string)) ([]E
 	if err != nil {
 		return nil, fmt.Errorf("include %s: %w", in.Source, err)
 	}
-	if Secret(source) || strings.HasPrefix(source, ".git/") {
+	if Secret(source) {
 		return nil, fmt.Errorf("include %s: it holds secrets and is never shipped", in.Source)
 	}
 	if !info.IsDir() {
