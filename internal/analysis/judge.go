@@ -11,10 +11,9 @@ type Rules struct {
 	// Least is the number of requests, of either version, below which no check
 	// on requests passes; 20 by default. A check may need more: [Rules.Judge].
 	Least int64
-	// Alpha is the chance that a comparison condemns a version that is as good
-	// as the baseline: 0.005 by default, so that a release judged by two
-	// comparisons is aborted wrongly in at most 1 % of cases. In a Series it
-	// holds for all looks at all steps together.
+	// Alpha is the chance that a version that is as good as the baseline is
+	// condemned by a comparison; 1 % by default. In a Series it holds for all
+	// its comparisons, looks and steps together.
 	Alpha float64
 }
 
@@ -29,7 +28,7 @@ func (r Rules) alpha() float64 {
 	if r.Alpha > 0 && r.Alpha < 1 {
 		return r.Alpha
 	}
-	return 0.005
+	return 0.01
 }
 
 // Judge looks once, with the default rules.

@@ -201,7 +201,7 @@ func TestFisher_endsOnMadeUpCounts(t *testing.T) {
 	var e evidence
 	e.step()
 	e.compare(huge)
-	if !e.sound(0.0025) {
+	if !e.sound(0.001) {
 		t.Error("the evidence is lost")
 	}
 	fisher(table{7, 3, -2, 5}) // impossible, and must not hang

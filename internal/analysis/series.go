@@ -29,11 +29,16 @@ const apiece = 5
 // NewSeries begins a series over checks, and its first step.
 func NewSeries(checks []Check, rules Rules) *Series {
 	s := &Series{rules: rules}
+	comparisons := 0
 	for _, c := range checks {
+		if c.Baseline {
+			comparisons++
+		}
 		l := &line{check: c}
 		l.evidence.step()
 		s.lines = append(s.lines, l)
 	}
+	s.rules.Alpha = rules.alpha() / float64(max(1, comparisons)) // shared out: together they keep it
 	return s
 }
 

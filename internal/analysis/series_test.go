@@ -128,12 +128,13 @@ func TestSeries_abortsAtMostOneEqualVersionInAHundred(t *testing.T) {
 func TestSeries_catchesWhatIsWorse(t *testing.T) {
 	for _, c := range []struct {
 		name   string
+		check  string
 		worsen func(*release)
 		least  int // of 100
 	}{
-		{"two points more errors", func(r *release) { r.moreErrors = 0.02 }, 75},
-		{"broken", func(r *release) { r.moreErrors = 0.9 }, 100},
-		{"half as slow again", func(r *release) { r.slower = 1.5 }, 100},
+		{"two points more errors", "error-rate worse-than baseline by 1%", func(r *release) { r.moreErrors = 0.02 }, 80},
+		{"broken", "error-rate worse-than baseline by 1%", func(r *release) { r.moreErrors = 0.9 }, 100},
+		{"half as slow again", "p95 worse-than baseline by 20%", func(r *release) { r.slower = 1.5 }, 100},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			const n = 100
@@ -141,7 +142,7 @@ func TestSeries_catchesWhatIsWorse(t *testing.T) {
 			for seed := range uint64(n) {
 				r := newRelease(seed)
 				c.worsen(&r)
-				if got := r.run(sequential(compared(t))); got.verdict == Fail {
+				if got := r.run(sequential(NewSeries([]Check{parse(t, c.check)}, Rules{}))); got.verdict == Fail {
 					caught++
 					total += got.requests
 				}
