@@ -247,6 +247,15 @@ func TestJudge(t *testing.T) {
 		"liveness kills": {first(t, crashed(2, 137, "Error"), event("Pod", "p", "Unhealthy", "Liveness probe failed: HTTP probe failed with statuscode: 500", 30*time.Second, 6*time.Second, 6)), Doomed, LivenessKills},
 		"startup kills":  {first(t, crashed(2, 0, "Completed"), event("Pod", "p", "Unhealthy", "Startup probe failed: dial", 30*time.Second, 6*time.Second, 6)), Doomed, StartupTooSlow},
 
+		"startup kills, without an event": {first(t, func(p *corev1.Pod) {
+			crashed(2, 137, "Error")(p)
+			p.Spec.Containers[0].StartupProbe = &corev1.Probe{PeriodSeconds: 1, FailureThreshold: 5}
+		}), Doomed, StartupTooSlow},
+		"ends before its startup probe ends it": {first(t, func(p *corev1.Pod) {
+			crashed(2, 137, "Error")(p)
+			p.Spec.Containers[0].StartupProbe = &corev1.Probe{PeriodSeconds: 10, FailureThreshold: 5}
+		}), Doomed, CrashLoop},
+
 		// Images
 		"not found":              {pulls("ErrImagePull", pullFailed+"ghcr.io/acme/orders:1: not found"), Doomed, ImageNotFound},
 		"not found, backing off": {pulls("ImagePullBackOff", `Back-off pulling image "ghcr.io/acme/orders:1": ErrImagePull: `+pullFailed+"not found"), Doomed, ImageNotFound},

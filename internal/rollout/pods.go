@@ -130,10 +130,10 @@ func (w *watched) crashing(p *corev1.Pod, c container, dooms bool) {
 	case last.Reason == "StartError" || last.Reason == "ContainerCannotRun":
 		t.reason = CannotStart
 		t.detail = fmt.Sprintf("%s cannot be started: %s", what, firstOf(short(last.Message), "the runtime does not say why"))
-	case w.probed(p, c.status.Name, "Liveness", last):
+	case w.probed(p, c, "Liveness", last):
 		t.reason = LivenessKills
 		t.detail = fmt.Sprintf("%s is restarted because its liveness probe fails%s, %s", what, w.answered(p, c.status.Name, "Liveness"), often)
-	case w.probed(p, c.status.Name, "Startup", last):
+	case w.probed(p, c, "Startup", last):
 		t.reason = StartupTooSlow
 		t.detail = fmt.Sprintf("%s is restarted because its startup probe fails%s, %s", what, w.answered(p, c.status.Name, "Startup"), often)
 	case last.ExitCode == 0:
@@ -160,10 +160,12 @@ func limit(c container) string {
 // probed says whether the kubelet ended the container for a probe of the kind.
 // Events come a little later than the pod's status does; of a container that
 // is killed again and again, those about the time before count as well.
-func (w *watched) probed(p *corev1.Pod, container, kind string, end *corev1.ContainerStateTerminated) bool {
+func (w *watched) probed(p *corev1.Pod, c container, kind string, end *corev1.ContainerStateTerminated) bool {
+	told := false
 	grace := time.Duration(or(p.Spec.TerminationGracePeriodSeconds, 30))*time.Second + 10*time.Second
 	for _, e := range w.about(p.UID, "Pod", p.Name) {
-		if containerOf(e) != container || firstSeen(e).After(end.FinishedAt.Add(time.Second)) || lastSeen(e).Before(end.StartedAt.Add(-grace)) {
+		told = told || e.Reason == "Unhealthy"
+		if containerOf(e) != c.status.Name || firstSeen(e).After(end.FinishedAt.Add(time.Second)) || lastSeen(e).Before(end.StartedAt.Add(-grace)) {
 			continue
 		}
 		if e.Reason == "Killing" && strings.Contains(e.Message, "failed "+strings.ToLower(kind)+" probe") {
@@ -173,7 +175,39 @@ func (w *watched) probed(p *corev1.Pod, container, kind string, end *corev1.Cont
 			return true
 		}
 	}
-	return false
+	// A busy node holds its events back. What ended as one that is told to end,
+	// when its probe's patience was over, was most likely ended for it.
+	probe := c.probe(kind)
+	return !told && probe != nil && toldToEnd(end) && patience(probe, grace).holds(end.FinishedAt.Sub(end.StartedAt.Time))
+}
+
+// probe is the container's probe of the kind, nil where it has none.
+func (c container) probe(kind string) *corev1.Probe {
+	switch {
+	case c.spec == nil:
+		return nil
+	case kind == "Startup":
+		return c.spec.StartupProbe
+	}
+	return c.spec.LivenessProbe
+}
+
+// toldToEnd recognises the exit codes of a process that took SIGTERM well, did
+// not take it, or was killed.
+func toldToEnd(end *corev1.ContainerStateTerminated) bool {
+	return end.ExitCode == 0 || end.ExitCode == 137 || end.ExitCode == 143
+}
+
+// span is a range of durations.
+type span struct{ least, most time.Duration }
+
+func (s span) holds(d time.Duration) bool { return s.least <= d && d <= s.most }
+
+// patience is how long a container lives whose probe never succeeds.
+func patience(p *corev1.Probe, grace time.Duration) span {
+	period := time.Duration(max(1, p.PeriodSeconds)) * time.Second
+	least := time.Duration(p.InitialDelaySeconds)*time.Second + time.Duration(max(1, p.FailureThreshold)-1)*period
+	return span{least: max(0, least-time.Second), most: least + 2*period + grace}
 }
 
 // mayBeProbed says whether the container has a probe that the kubelet ends it
@@ -185,8 +219,7 @@ func (o Observed) mayBeProbed(pod, container string) bool {
 		}
 		for c := range containersOf(p) {
 			if _, end := crashes(c.status); c.status.Name == container && c.spec != nil && end != nil {
-				asked := c.spec.LivenessProbe != nil || c.spec.StartupProbe != nil
-				return asked && (end.ExitCode == 0 || end.ExitCode == 137 || end.ExitCode == 143)
+				return (c.spec.LivenessProbe != nil || c.spec.StartupProbe != nil) && toldToEnd(end)
 			}
 		}
 	}

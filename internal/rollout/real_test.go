@@ -258,7 +258,7 @@ func TestWait_namesTheCause(t *testing.T) {
 		"progress deadline": {NotReady, []string{"answered with 503"}, 0, func(t *testing.T, h *house) release.Object {
 			return h.deploy(t, h.pods(func(_ *corev1.PodSpec, c *corev1.Container) {
 				c.Env = []corev1.EnvVar{{Name: "UNREADY", Value: "true"}}
-			}), func(d *appsv1.Deployment) { d.Spec.ProgressDeadlineSeconds = new(int32(8)) })
+			}), func(d *appsv1.Deployment) { d.Spec.ProgressDeadlineSeconds = new(int32(12)) })
 		}},
 		"Job fails": {JobFailed, []string{"exit code 4", "column total exists already"}, 0, func(t *testing.T, h *house) release.Object {
 			return h.run(t, batchv1.JobSpec{BackoffLimit: new(int32(0)), Template: h.pods(h.failing("fail"))})
