@@ -18,8 +18,11 @@ func (e Evidence) process(c ContainerEvidence) (cause, next string) {
 	case e.Reason == RunsAsRoot:
 		return who + " would run as root, and runAsNonRoot forbids it: " + firstOf(c.Message, e.Detail),
 			"set a numeric runAsUser other than 0, or build the image with a numeric user"
-	case e.Reason == OutOfMemory || c.Reason == "OOMKilled":
+	case c.Reason == "OOMKilled":
 		return fmt.Sprintf("%s ran out of memory and was killed (OOMKilled, exit code 137)", who) + inBrackets(memoryLimit(e.Detail)),
+			"raise the memory limit, or find what takes the memory"
+	case e.Reason == OutOfMemory:
+		return fmt.Sprintf("%s was killed with exit code 137 (SIGKILL), most likely for memory", who) + inBrackets(memoryLimit(e.Detail)) + quoted(log),
 			"raise the memory limit, or find what takes the memory"
 	case formatError.MatchString(text) || formatError.MatchString(strings.Join(log, "\n")):
 		return fmt.Sprintf("%s cannot be started: exec format error, its program is built for another platform than the node's", who),
@@ -98,8 +101,14 @@ func (e Evidence) crashed(c ContainerEvidence, log []string) (cause, next string
 		}
 		return ended + ", and wrote nothing", "run the image by hand, or let it log why it ends"
 	}
+	if line, ok := lastMatch(log, complaint); ok {
+		return ended + ": " + line, next
+	}
 	return ended + quoted(log), next
 }
+
+// complaint is a line that says more than what is written on the way out.
+var complaint = regexp.MustCompile(`(?i)\b(error|fatal|fail(ed|ure|s)?|exception|cannot|could not|unable to|invalid|refused|rejected)\b`)
 
 var (
 	execSaid = regexp.MustCompile(`exec:? "?([^":\s]+)"?: ([^:"]+)`)

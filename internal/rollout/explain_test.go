@@ -21,6 +21,8 @@ func TestExplain(t *testing.T) {
 		next  string
 	}{
 		"last line":              {crash(1, "starting", "cannot open orders.db", ""), []string{"container web crashes at its start with exit code 1", "cannot open orders.db"}, "log"},
+		"last complaint":         {crash(1, "starting", "migration 7 failed: no such table", "bye"), []string{"migration 7 failed"}, "log"},
+		"killed for memory":      {evidence(OutOfMemory, "container web of pod p was killed with exit code 137, most likely at its memory limit (64Mi), 2 times", ContainerEvidence{Ended: true, Reason: "Error", ExitCode: 137}), []string{"most likely for memory", "64Mi"}, "memory limit"},
 		"Go panic, extracted":    {crash(2, "starting", "panic: runtime error: index out of range [3]", "goroutine 1 [running]:", "main.main()", "\t/app/main.go:12 +0x1d"), []string{"exit code 2", "panic: runtime error: index out of range [3]"}, "panic"},
 		"fatal error":            {crash(2, "fatal error: all goroutines are asleep - deadlock!", "goroutine 1 [select]:"), []string{"fatal error: all goroutines"}, "panic"},
 		"variable":               {crash(1, "config: DATABASE_URL is not set"), []string{"a variable or setting is missing", "DATABASE_URL"}, "env"},

@@ -136,6 +136,10 @@ func (w *watched) crashing(p *corev1.Pod, c container, dooms bool) {
 	case w.probed(p, c, "Startup", last):
 		t.reason = StartupTooSlow
 		t.detail = fmt.Sprintf("%s is restarted because its startup probe fails%s, %s", what, w.answered(p, c.status.Name, "Startup"), often)
+	case last.ExitCode == 137 && limit(c) != "":
+		// Runtimes miss now and then that it was the kernel's doing.
+		t.reason = OutOfMemory
+		t.detail = fmt.Sprintf("%s was killed with exit code 137, most likely at its memory limit%s, %s", what, limit(c), often)
 	case last.ExitCode == 0:
 		t.reason = Completed
 		t.detail = fmt.Sprintf("%s ended with exit code 0 although it should go on, %s", what, often)

@@ -160,7 +160,7 @@ func TestWait_namesTheCause(t *testing.T) {
 		"panic":            {CrashLoop, []string{"exit code 2", "panic: assignment to entry in nil map"}, 0, deploy(fail("panic"))},
 		"ends at once":     {Completed, []string{"exit code 0"}, 0, deploy(fail("exit"))},
 		"variable missing": {CrashLoop, []string{"variable or setting is missing", "DATABASE_URL"}, 0, deploy(fail("env"))},
-		"out of memory": {OutOfMemory, []string{"OOMKilled", "32Mi"}, 0, deploy(fail("memory"), set(func(_ *corev1.PodSpec, c *corev1.Container) {
+		"out of memory": {OutOfMemory, []string{"memory", "32Mi"}, 0, deploy(fail("memory"), set(func(_ *corev1.PodSpec, c *corev1.Container) {
 			c.Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("32Mi")}
 		}))},
 		"read-only": {CrashLoop, []string{"read-only file system"}, 0, deploy(fail("write"), set(func(_ *corev1.PodSpec, c *corev1.Container) {
