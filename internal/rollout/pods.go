@@ -265,6 +265,18 @@ func (w *watched) unready(p *corev1.Pod, c container) {
 		w.add(t)
 		return
 	}
+	// A busy node holds its events back: then time tells.
+	if probe := c.readiness(); probe != nil && w.Now.Sub(running.StartedAt.Time) > patience(probe, 0).most {
+		w.add(trouble{state: Suspect, reason: NotReady, count: 1, pod: p.Name, container: c.status.Name,
+			detail: fmt.Sprintf("container %s of pod %s runs, its readiness probe does not succeed", c.status.Name, p.Name)})
+	}
+}
+
+func (c container) readiness() *corev1.Probe {
+	if c.spec == nil {
+		return nil
+	}
+	return c.spec.ReadinessProbe
 }
 
 // isFinalAnswer recognises a probe that was answered with a 4xx status that

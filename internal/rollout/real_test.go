@@ -255,7 +255,7 @@ func TestWait_namesTheCause(t *testing.T) {
 			c.StartupProbe.FailureThreshold = 2
 			c.Env = []corev1.EnvVar{{Name: "UNREADY", Value: "true"}}
 		}))},
-		"progress deadline": {NotReady, []string{"answered with 503"}, 0, func(t *testing.T, h *house) release.Object {
+		"progress deadline": {NotReady, []string{"readiness probe"}, 0, func(t *testing.T, h *house) release.Object {
 			return h.deploy(t, h.pods(func(_ *corev1.PodSpec, c *corev1.Container) {
 				c.Env = []corev1.EnvVar{{Name: "UNREADY", Value: "true"}}
 			}), func(d *appsv1.Deployment) { d.Spec.ProgressDeadlineSeconds = new(int32(12)) })
