@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -58,7 +60,7 @@ auth: {htpasswd: {realm: test, path: %s}}
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
-		if t.Failed() {
+		if t.Failed() && testing.Verbose() {
 			t.Log(output.String())
 		}
 	})
@@ -75,6 +77,38 @@ auth: {htpasswd: {realm: test, path: %s}}
 			t.Fatalf("docker-registry does not answer: %v\n%s", err, output.String())
 		}
 		time.Sleep(20 * time.Millisecond) // polls with a deadline
+	}
+}
+
+// before puts a counting server before a registry.
+func before(t *testing.T, host string) *server {
+	t.Helper()
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(&url.URL{Scheme: "http", Host: host})
+		r.Out.Host = r.In.Host // the registry names itself in Location
+	}}
+	return newServer(t, func(http.Handler) http.Handler { return proxy })
+}
+
+func TestBuild_mountsBaseLayersInTheSameRegistry(t *testing.T) {
+	registry := before(t, distribution(t))
+	in := inputs{"tests": "none", "tags": "v1", "registry-username": "bot", "registry-password": "right-password"}
+	act(t, orders().with("main.go", "package main\n\nfunc main() {}\n").write(t), in.and(inputs{"image": registry.host + "/acme/base"})).wants(t, 0)
+	registry.requests()
+	act(t, orders().write(t), in.and(inputs{"image": registry.host + "/acme/orders", "base-image": registry.host + "/acme/base:v1"})).wants(t, 0)
+	mounts, uploads := 0, 0
+	for _, request := range registry.requests() {
+		if strings.Contains(request, "mount=") {
+			mounts++
+		}
+		if strings.HasPrefix(request, "PATCH ") {
+			uploads++
+		}
+	}
+	// Two layers are the base's. The program, the config, the record's config
+	// and its empty layer are new to the repository.
+	if mounts != 2 || uploads != 4 {
+		t.Errorf("%d layers were mounted, %d blobs uploaded", mounts, uploads)
 	}
 }
 

@@ -160,7 +160,7 @@ func readOutputs(t *testing.T, file string) map[string]string {
 type server struct {
 	host string
 	mu   sync.Mutex
-	seen []string // METHOD /path
+	seen []string // METHOD /path?query
 }
 
 func newServer(t *testing.T, wrap ...func(http.Handler) http.Handler) *server {
@@ -172,7 +172,7 @@ func newServer(t *testing.T, wrap ...func(http.Handler) http.Handler) *server {
 	}
 	listening := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
-		s.seen = append(s.seen, r.Method+" "+r.URL.Path)
+		s.seen = append(s.seen, r.Method+" "+r.URL.RequestURI())
 		s.mu.Unlock()
 		handler.ServeHTTP(w, r)
 	}))

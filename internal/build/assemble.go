@@ -4,9 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
 	"path"
-	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -35,16 +34,10 @@ type blobs struct {
 }
 
 // assemble compiles for every platform and makes the image: a plain one for
-// one platform, an index for several.
+// one platform, an index for several. All that needs no compiler is done
+// beside it.
 func (b *Build) assemble(ctx context.Context, main gobuild.Main, base *name.Digest) (registry.Content, blobs, error) {
-	below, err := b.below(main)
-	if err != nil {
-		return nil, blobs{}, err
-	}
-	bases, err := b.bases(ctx, base)
-	if err != nil {
-		return nil, blobs{}, err
-	}
+	below := sync.OnceValues(func() ([]image.Layer, error) { return b.below(main) })
 	config := b.config(main, base)
 	var mu sync.Mutex
 	images := map[string]v1.Image{}
@@ -52,7 +45,7 @@ func (b *Build) assemble(ctx context.Context, main gobuild.Main, base *name.Dige
 	group.SetLimit(2) // each compiler uses all cores while it compiles, one while it links
 	for _, platform := range b.Platforms {
 		group.Go(func() error {
-			img, err := b.one(groupCtx, main, platform, bases[platform.String()], below, config)
+			img, err := b.one(groupCtx, main, platform, base, below, config)
 			if err != nil {
 				return err
 			}
@@ -119,59 +112,30 @@ func (b *Build) included(skipped func(path string)) ([]image.Entry, error) {
 }
 
 // one compiles for a platform and puts its image together.
-func (b *Build) one(ctx context.Context, main gobuild.Main, platform v1.Platform, base v1.Image, below []image.Layer, config image.Config) (v1.Image, error) {
-	dir, err := os.MkdirTemp(b.Scratch, "compile-")
-	if err != nil {
-		return nil, err
-	}
-	binary := filepath.Join(dir, "program")
-	target := target(platform)
-	b.Log.Linef("compiling for %s", target)
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.Go(func() error { return b.Compile(groupCtx, target, binary) })
-	group.Go(func() error { return b.embeds(groupCtx, target) })
+func (b *Build) one(ctx context.Context, main gobuild.Main, platform v1.Platform, pinned *name.Digest, below func() ([]image.Layer, error), config image.Config) (v1.Image, error) {
+	var (
+		program image.Layer
+		base    v1.Image
+		layers  []image.Layer
+	)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		program, err = b.program(ctx, main, target(platform))
+		return err
+	})
+	group.Go(func() error { return b.embeds(ctx, target(platform)) })
+	group.Go(func() (err error) {
+		base, err = b.base(ctx, pinned, platform)
+		return err
+	})
+	group.Go(func() (err error) {
+		layers, err = below()
+		return err
+	})
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	entry, err := image.Binary(binary, path.Join(home, main.Name))
-	if err != nil {
-		return nil, err
-	}
-	layer, err := image.Write(b.Scratch, "program", []image.Entry{entry})
-	if err != nil {
-		return nil, err
-	}
-	b.Log.Linef("compiled for %s: %s, %s compressed", target, bytesize(entry.Size), bytesize(layer.Bytes()))
-	if err := os.RemoveAll(dir); err != nil {
-		return nil, err
-	}
-	return image.Assemble(base, platform, append(append([]image.Layer{}, below...), layer), config)
-}
-
-// SecretError is a file with secrets that would be shipped within the program.
-type SecretError struct{ File string }
-
-func (e *SecretError) Error() string {
-	return fmt.Sprintf("%s holds secrets, and a go:embed pattern takes it into the program", e.File)
-}
-
-// Next tells the two ways out.
-func (e *SecretError) Next() string {
-	return "narrow the go:embed pattern, or have the file written outside of the repository"
-}
-
-// embeds refuses a program that carries what an image must never hold.
-func (b *Build) embeds(ctx context.Context, target gobuild.Target) error {
-	files, err := b.Embeds(ctx, target)
-	if err != nil {
-		return err
-	}
-	for _, file := range files {
-		if image.Secret(file) {
-			return &SecretError{file}
-		}
-	}
-	return nil
+	return image.Assemble(base, platform, append(slices.Clone(layers), program), config)
 }
 
 // resolveBase pins the base to its digest; nil for the built-in one.
@@ -187,21 +151,16 @@ func (b *Build) resolveBase(ctx context.Context) (*name.Digest, error) {
 	return &digest, nil
 }
 
-// bases gets the base's images by platform.
-func (b *Build) bases(ctx context.Context, base *name.Digest) (map[string]v1.Image, error) {
-	images := map[string]v1.Image{}
-	for _, platform := range b.Platforms {
-		if base == nil {
-			images[platform.String()] = empty.Image
-			continue
-		}
-		img, err := b.Registry.Image(ctx, *base, platform)
-		if err != nil {
-			return nil, fmt.Errorf("base image for %s: %w", platform, err)
-		}
-		images[platform.String()] = img
+// base gets the base's image for platform.
+func (b *Build) base(ctx context.Context, pinned *name.Digest, platform v1.Platform) (v1.Image, error) {
+	if pinned == nil {
+		return empty.Image, nil
 	}
-	return images, nil
+	img, err := b.Registry.Image(ctx, *pinned, platform)
+	if err != nil {
+		return nil, fmt.Errorf("base image for %s: %w", platform, err)
+	}
+	return img, nil
 }
 
 // config completes the plan's with what follows from content. Labels and

@@ -100,6 +100,8 @@ func (e *ToolchainError) Next() string {
 		return "run go mod tidy and commit go.mod and go.sum"
 	case strings.Contains(e.Text, "go.mod file not found"), strings.Contains(e.Text, "cannot find main module"):
 		return "set the input working-directory to the folder that holds go.mod or go.work"
+	case strings.Contains(e.Text, "C compiler") && strings.Contains(e.Text, "not found"):
+		return "the action's image has no C compiler: set CGO_ENABLED=0, or run the job in a container that has one"
 	case strings.Contains(e.Text, "GOTOOLCHAIN=local"):
 		return "the module asks for a newer Go: set GOTOOLCHAIN=auto in the job's env, so that the toolchain is fetched"
 	}
