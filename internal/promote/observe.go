@@ -21,13 +21,15 @@ const (
 // of the same moment.
 type observer struct {
 	fresh, live metrics.Session // live is nil during the watch
+	checks      []analysis.Check
 	series      *analysis.Series
 }
 
-func (w *walk) observe(ctx context.Context, fresh, live metrics.Lister) *observer {
+func (w *walk) observe(ctx context.Context, checks []analysis.Check, fresh, live metrics.Lister) *observer {
 	o := &observer{
 		fresh:  w.plan.Source.Start(ctx, fresh),
-		series: analysis.NewSeries(w.plan.Checks, analysis.Rules{}),
+		series: analysis.NewSeries(checks, analysis.Rules{}),
+		checks: checks,
 	}
 	if live != nil {
 		o.live = w.plan.Source.Start(ctx, live)
@@ -68,7 +70,7 @@ func (w *walk) judge(ctx context.Context, o *observer, step string, duration tim
 			// What cannot be measured is no pass: the looks go on, and the end of
 			// the step decides by the policy.
 			w.Log.Linef("%s: not measured: %v", step, err)
-			results = unmeasured(w.plan.Checks, err)
+			results = unmeasured(o.checks, err)
 		case elapsed < duration:
 			results = o.series.Look(now, baseline)
 		default:

@@ -8,6 +8,7 @@ package promote
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -125,7 +126,9 @@ func (w *walk) canary(ctx context.Context) error {
 	if err := w.ApplyNew(ctx); err != nil {
 		return err
 	}
-	var o *observer
+	// Before the first canary: what restarts at its start counts as well.
+	o := w.observe(ctx, w.plan.Checks, router.CanaryPods, router.LivePods)
+	defer o.close()
 	for _, weight := range w.plan.Steps {
 		if err := w.Step(ctx, fmt.Sprintf("%s %d%%", deploy.StepCanary, weight)); err != nil {
 			return err
@@ -139,13 +142,10 @@ func (w *walk) canary(ctx context.Context) error {
 		}
 		w.Record.Weight = int(reached + 0.5)
 		w.Log.Linef("canary at %d%%: %.1f%% reached by replicas; watched for %v", weight, reached, w.plan.StepDuration)
-		if o == nil {
-			o = w.observe(ctx, router.CanaryPods, router.LivePods)
-			defer o.close()
-		}
 		if err := w.judge(ctx, o, fmt.Sprintf("canary at %d%%", weight), w.plan.StepDuration); err != nil {
 			return err
 		}
+		o.series.Next()
 	}
 	return nil
 }
@@ -159,7 +159,13 @@ func (w *walk) watch(ctx context.Context) error {
 		return err
 	}
 	w.Log.Linef("all traffic is on the new version: watched for %v", w.plan.Watch)
-	o := w.observe(ctx, w.Pods, nil)
+	o := w.observe(ctx, absolute(w.plan.Checks), w.Pods, nil)
 	defer o.close()
 	return w.judge(ctx, o, "watch", w.plan.Watch)
+}
+
+// absolute leaves out what compares with the live version: during the watch
+// there is none beside the new one.
+func absolute(checks []analysis.Check) []analysis.Check {
+	return slices.DeleteFunc(slices.Clone(checks), func(c analysis.Check) bool { return c.Baseline })
 }
