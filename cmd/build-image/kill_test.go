@@ -138,8 +138,10 @@ func TestSlow(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	go func() { time.Sleep(20*time.Second); cmd.Process.Kill(); cmd.Wait() }()
 	pid := 0
 	eventually(t, "the test to start", func() bool {
+		if cmd.ProcessState != nil { t.Fatal(result().log) }
 		data, _ := os.ReadFile(pidFile)
 		pid, _ = strconv.Atoi(string(data))
 		return pid > 0

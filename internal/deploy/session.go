@@ -81,7 +81,8 @@ func (s *Session) Close(ctx context.Context) {
 // missing, before anything is written.
 func reachable(ctx context.Context, t Target, needs []cluster.Access) error {
 	t.Log.Linef("cluster %s, by %s", t.Cluster.Server, t.Cluster.Source)
-	if err := t.Cluster.Namespace(ctx, t.Namespace); err != nil {
+	// Who may not look at namespaces is told by what follows.
+	if err := t.Cluster.Namespace(ctx, t.Namespace); err != nil && !forbidden(err) {
 		return &Refusal{Reason: "namespace " + t.Namespace + " cannot be deployed to", Err: err}
 	}
 	missing, err := t.Cluster.Can(ctx, needs)
@@ -97,6 +98,11 @@ func reachable(ctx context.Context, t Target, needs []cluster.Access) error {
 	return nil
 }
 
+func forbidden(err error) bool {
+	_, is := errors.AsType[*cluster.ForbiddenError](err)
+	return is
+}
+
 // reads is what looking at releases needs; the rights on the user's own
 // objects are told by the server's dry run.
 func reads(namespace string) []cluster.Access {
@@ -110,6 +116,7 @@ func writes(namespace string) []cluster.Access {
 		accesses(namespace, "coordination.k8s.io", "leases", "get", "create", "update"),
 		accesses(namespace, "", "pods", "list", "watch"),
 		accesses(namespace, "apps", "replicasets", "list", "watch"),
+		accesses(namespace, "apps", "deployments", "get", "list", "watch"),
 	)
 }
 

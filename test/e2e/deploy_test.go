@@ -13,7 +13,7 @@ func TestDeploy_servesChecksAndRecords(t *testing.T) {
 	one := p.image("1")
 	o := p.deploy(one, map[string]string{"smoke-tests": "GET / => 200 json .version == \"1\"\nGET /livez => 200"})
 	outputs(t, o, map[string]string{"status": "succeeded", "release": "1", "image": one, "digest": one[strings.Index(one, "sha256:"):], "previous-release": ""})
-	contains(t, o.Summary, "✅", "release 1", "GET / =&gt; 200")
+	contains(t, o.Summary, "✅", "release 1", "`GET / => 200 json")
 	record := decode[release.Record](t, o.Outputs["record"])
 	if record.Status != release.Succeeded || record.Commit == "" || record.Actor != "e2e" || len(record.Checks) != 2 {
 		t.Errorf("record = %+v", record)
@@ -69,10 +69,10 @@ func TestDeploy_removesAFirstReleaseThatFails(t *testing.T) {
 func TestDeploy_takesBackWhatFailsASmokeTest(t *testing.T) {
 	p := newPlace(t)
 	p.deploy(p.image("1"), nil)
-	o := p.run(1, "deploy-staging", map[string]string{"image": p.image("2"), "smoke-tests": "GET /nowhere => 200"})
+	o := p.run(1, "deploy-staging", map[string]string{"image": p.image("2"), "smoke-tests": "GET /status?code=404 => 200"})
 	outputs(t, o, map[string]string{"status": "rolled-back"})
-	contains(t, o.Log, "GET /nowhere", "404")
-	kept := p.run(1, "deploy-staging", map[string]string{"image": p.image("3"), "smoke-tests": "GET /nowhere => 200", "on-failure": "keep"})
+	contains(t, o.Log, "GET /status?code=404", "404")
+	kept := p.run(1, "deploy-staging", map[string]string{"image": p.image("3"), "smoke-tests": "GET /status?code=404 => 200", "on-failure": "keep"})
 	outputs(t, kept, map[string]string{"status": "failed", "release": "3"})
 	if images := p.images(p.staging); len(images) != 1 || images[0] != p.image("3") {
 		t.Errorf("pods run %v, want the kept release alone", images)
@@ -180,7 +180,7 @@ func TestDeploy_namesTheRightThatIsMissingAndTheRule(t *testing.T) {
 	p := newPlace(t)
 	p.kubeconfig = p.limited()
 	o := p.run(1, "deploy-staging", map[string]string{"image": p.image("1")})
-	contains(t, o.Log, "no right to", "apiGroups", "deployments", "verbs")
+	contains(t, o.Log, "no right to", "apiGroups", "deployments", "watch", "verbs")
 	outputs(t, o, map[string]string{"status": "refused"})
 	p.nothing(p.staging)
 }

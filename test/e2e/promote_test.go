@@ -21,7 +21,7 @@ func TestPromote_refusesWhatDidNotPass(t *testing.T) {
 	o = p.run(1, "promote", map[string]string{"image": two})
 	contains(t, o.Log, "was never released")
 
-	p.run(1, "deploy-staging", map[string]string{"image": two, "smoke-tests": "GET /nowhere => 200"})
+	p.run(1, "deploy-staging", map[string]string{"image": two, "smoke-tests": "GET /status?code=404 => 200"})
 	o = p.run(1, "promote", map[string]string{"image": two})
 	contains(t, o.Log, "did not pass")
 	p.nothing(p.production)

@@ -73,5 +73,5 @@ func TestRollback_withoutAReleaseIsRefused(t *testing.T) {
 	p := newPlace(t)
 	o := p.run(1, "rollback", nil)
 	outputs(t, o, map[string]string{"status": "refused"})
-	contains(t, o.Log, "there is no release yet")
+	contains(t, o.Log, "no release has succeeded yet")
 }

@@ -72,7 +72,7 @@ func Summary(r *action.Run, title string, t deploy.Target, result deploy.Result,
 	r.Summary(action.Table([]string{"release", "image", "commit", "before", "took"}, [][]string{{
 		number(result.Record.Revision), action.Code(short(result.Record.Image)), action.Code(shortCommit(result.Record.Commit)),
 		before(result.Previous), took(result.Record),
-	}}))
+	}}) + "\n")
 	if err != nil {
 		r.Summary(action.Fence("text", err.Error()))
 	}
@@ -162,7 +162,7 @@ func checks(results []analysis.Result) string {
 	for _, c := range results {
 		rows = append(rows, []string{verdictMark(c.Verdict), action.Code(c.Check), action.Escape(c.Measured), action.Escape(c.Detail)})
 	}
-	return action.Table([]string{"", "check", "measured", "why"}, rows)
+	return action.Table([]string{"", "check", "measured", "why"}, rows) + "\n"
 }
 
 func verdictMark(v analysis.Verdict) string {
@@ -191,7 +191,7 @@ func changes(all []deploy.Change) string {
 	if len(rows) == 0 {
 		return ""
 	}
-	return action.Table([]string{"", "object"}, rows) + diffs.String()
+	return action.Table([]string{"", "object"}, rows) + "\n" + diffs.String()
 }
 
 // dossier shows the evidence of a failed rollout.

@@ -128,6 +128,8 @@ func holder(r *action.Run) string {
 		return r.Event.Actor + " in " + r.Event.RunURL
 	case r.Event.RunURL != "":
 		return r.Event.RunURL
+	case r.Event.Actor != "":
+		return r.Event.Actor
 	default:
 		return "a terminal"
 	}
