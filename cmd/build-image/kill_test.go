@@ -114,7 +114,6 @@ func TestBuild_endsAllThatItStartedWhenCancelled(t *testing.T) {
 	workspace := orders().with("greet/slow_test.go", `package greet
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
@@ -138,10 +137,18 @@ func TestSlow(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	go func() { time.Sleep(20*time.Second); cmd.Process.Kill(); cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(ended)
+	}()
 	pid := 0
 	eventually(t, "the test to start", func() bool {
-		if cmd.ProcessState != nil { t.Fatal(result().log) }
+		select {
+		case <-ended:
+			t.Fatal(result().log)
+		default:
+		}
 		data, _ := os.ReadFile(pidFile)
 		pid, _ = strconv.Atoi(string(data))
 		return pid > 0
@@ -150,7 +157,7 @@ func TestSlow(t *testing.T) {
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	_ = cmd.Wait()
+	<-ended
 	if took := time.Since(cancelled); took > 7*time.Second {
 		t.Errorf("it took %s", took)
 	}
