@@ -106,7 +106,6 @@ func (s *Session) known() []release.Object {
 	for _, r := range s.History {
 		if r.Revision >= good.Revision {
 			known = append(known, r.Objects...)
-			known = append(known, r.Beside...)
 		}
 	}
 	return known

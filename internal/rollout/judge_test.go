@@ -245,7 +245,8 @@ func TestJudge(t *testing.T) {
 			p.Status.InitContainerStatuses = []corev1.ContainerStatus{{Name: "init", RestartCount: 1, State: corev1.ContainerState{Terminated: ended(1, "Error")}}}
 		}), Doomed, CrashLoop},
 		"liveness kills": {first(t, crashed(2, 137, "Error"), event("Pod", "p", "Unhealthy", "Liveness probe failed: HTTP probe failed with statuscode: 500", 30*time.Second, 6*time.Second, 6)), Doomed, LivenessKills},
-		"startup kills":  {first(t, crashed(2, 0, "Completed"), event("Pod", "p", "Unhealthy", "Startup probe failed: dial", 30*time.Second, 6*time.Second, 6)), Doomed, StartupTooSlow},
+		"a failed probe at the start of one that ends by itself": {first(t, crashed(2, 1, "Error"), event("Pod", "p", "Unhealthy", "Liveness probe failed: connection refused", 30*time.Second, 6*time.Second, 1)), Doomed, CrashLoop},
+		"startup kills": {first(t, crashed(2, 0, "Completed"), event("Pod", "p", "Unhealthy", "Startup probe failed: dial", 30*time.Second, 6*time.Second, 6)), Doomed, StartupTooSlow},
 
 		"startup kills, without an event": {first(t, func(p *corev1.Pod) {
 			crashed(2, 137, "Error")(p)

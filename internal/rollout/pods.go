@@ -175,7 +175,9 @@ func (w *watched) probed(p *corev1.Pod, c container, kind string, end *corev1.Co
 		if e.Reason == "Killing" && strings.Contains(e.Message, "failed "+strings.ToLower(kind)+" probe") {
 			return true
 		}
-		if e.Reason == "Unhealthy" && strings.HasPrefix(e.Message, kind+" probe") && end.FinishedAt.Sub(lastSeen(e)) <= grace+end.FinishedAt.Sub(end.StartedAt.Time) {
+		// A probe fails in any start that takes a moment: alone it tells nothing
+		// of a process that ended by itself.
+		if e.Reason == "Unhealthy" && toldToEnd(end) && strings.HasPrefix(e.Message, kind+" probe") && end.FinishedAt.Sub(lastSeen(e)) <= grace+end.FinishedAt.Sub(end.StartedAt.Time) {
 			return true
 		}
 	}
