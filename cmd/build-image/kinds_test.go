@@ -18,39 +18,45 @@ func TestBuild_takesEveryKindOfRepository(t *testing.T) {
 	}{
 		"a package below the module's folder": {
 			orders().with("cmd/tool/main.go", "package main\n\nimport \"github.com/acme/orders/greet\"\n\nfunc main() { println(greet.Bye()) }\n"),
-			inputs{"package": "./cmd/tool"}, "cmd/tool/main.go",
+			inputs{"package": "./cmd/tool"},
+			"cmd/tool/main.go",
 		},
 		"a module below the repository's folder": {
 			checkout{"svc/go.mod": "module svc\n\ngo 1.24\n", "svc/main.go": "package main\n\nfunc main() {}\n"},
-			inputs{"working-directory": "svc"}, "svc/main.go",
+			inputs{"working-directory": "svc"},
+			"svc/main.go",
 		},
 		"a workspace": {
 			checkout{
 				"go.work": "go 1.24\n\nuse (\n\t./svc\n\t./lib\n)\n", "lib/go.mod": "module example.com/lib\n\ngo 1.24\n", "lib/lib.go": lib,
 				"svc/go.mod": "module svc\n\ngo 1.24\n", "svc/main.go": uses,
 			},
-			inputs{"package": "./svc", "tests": "none"}, "lib/lib.go",
+			inputs{"package": "./svc", "tests": "none"},
+			"lib/lib.go",
 		},
 		"a replaced module": {
 			checkout{
 				"lib/go.mod": "module example.com/lib\n\ngo 1.24\n", "lib/lib.go": lib, "svc/main.go": uses,
 				"svc/go.mod": "module svc\n\ngo 1.24\n\nrequire example.com/lib v0.0.0\n\nreplace example.com/lib => ../lib\n",
 			},
-			inputs{"working-directory": "svc"}, "lib/lib.go",
+			inputs{"working-directory": "svc"},
+			"lib/lib.go",
 		},
 		"vendored modules": {
 			checkout{
 				"go.mod": "module svc\n\ngo 1.24\n\nrequire example.com/lib v1.0.0\n", "main.go": uses, "vendor/example.com/lib/lib.go": lib,
 				"vendor/modules.txt": "# example.com/lib v1.0.0\n## explicit; go 1.24\nexample.com/lib\n",
 			},
-			inputs{}, "vendor/example.com/lib/lib.go",
+			inputs{},
+			"vendor/example.com/lib/lib.go",
 		},
 		"embedded files": {
 			checkout{
 				"go.mod": "module svc\n\ngo 1.24\n", "page/index.html": "<p>",
 				"main.go": "package main\n\nimport _ \"embed\"\n\n//go:embed page/index.html\nvar page string\n\nfunc main() { println(page) }\n",
 			},
-			inputs{}, "page/index.html",
+			inputs{},
+			"page/index.html",
 		},
 		"Windows line ends": {
 			checkout{"go.mod": "module svc\r\n\r\ngo 1.24\r\n", "main.go": "package main\r\n\r\nfunc main() {\r\n}\r\n"}, inputs{}, "main.go",

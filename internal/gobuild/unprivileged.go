@@ -102,11 +102,16 @@ func handOver(dir string, give bool) error {
 	if !give {
 		return fmt.Errorf("user %d may not write to %s", nobody, dir)
 	}
-	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+	root, err := os.OpenRoot(dir) // what lies there may belong to code that ran before
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return fs.WalkDir(root.FS(), ".", func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		return os.Lchown(path, nobody, nobody)
+		return root.Lchown(path, nobody, nobody)
 	})
 }
 

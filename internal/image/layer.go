@@ -91,7 +91,7 @@ func complete(entries []Entry) ([]Entry, error) {
 	byPath := map[string]Entry{}
 	for _, e := range entries {
 		e.Path = path.Clean("/" + e.Path)
-		if old, ok := byPath[e.Path]; ok && !(old.Mode.IsDir() && e.Mode.IsDir()) {
+		if old, ok := byPath[e.Path]; ok && (!old.Mode.IsDir() || !e.Mode.IsDir()) {
 			return nil, fmt.Errorf("%s is put into the image twice", e.Path)
 		}
 		byPath[e.Path] = e

@@ -110,7 +110,7 @@ func (e *CredentialError) Next() string {
 
 // explain words a refusal so that it says whom the registry refused and which
 // input to set. Other errors stay as they are.
-func (c *Client) explain(repository name.Repository, err error) error {
+func (c *Client) explain(ctx context.Context, repository name.Repository, err error) error {
 	var status *transport.Error
 	if !errors.As(err, &status) || (status.StatusCode != http.StatusUnauthorized && status.StatusCode != http.StatusForbidden) {
 		return err
@@ -120,7 +120,7 @@ func (c *Client) explain(repository name.Repository, err error) error {
 		Source: c.keys.source(repository.RegistryStr()), Status: status.StatusCode, Cause: err,
 	}
 	// Who we were is known without asking again: what was resolved for the session.
-	if auth, resolveErr := c.keys.resolve(context.Background(), repository); resolveErr == nil {
+	if auth, resolveErr := c.keys.resolve(ctx, repository); resolveErr == nil {
 		if config, configErr := auth.Authorization(); configErr == nil {
 			e.User = config.Username
 		}

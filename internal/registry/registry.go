@@ -83,7 +83,7 @@ func newTransport() http.RoundTripper {
 func (c *Client) Login(ctx context.Context, repository name.Repository) error {
 	return c.ride(ctx, "log in to "+repository.RegistryStr(), func(ctx context.Context) error {
 		_, err := c.options(ctx, repository, transport.PushScope)
-		return c.explain(repository, err)
+		return c.explain(ctx, repository, err)
 	})
 }
 
@@ -131,7 +131,7 @@ func (c *Client) request(ctx context.Context, what string, repository name.Repos
 		if err == nil {
 			err = f(options)
 		}
-		return c.explain(repository, err)
+		return c.explain(ctx, repository, err)
 	})
 }
 
