@@ -5,7 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
 // untouched fails the test where anything was written to the registry.
@@ -216,4 +218,37 @@ func TestBuild_saysWhomTheRegistryRefused(t *testing.T) {
 	if strings.Contains(strings.ReplaceAll(got.log, "::add-mask::right-password", ""), "right-password") {
 		t.Error("the log shows the password")
 	}
+}
+
+// down answers 503 for a time, from the first request on.
+func down(lasts time.Duration) func(http.Handler) http.Handler {
+	var began sync.Once
+	var end time.Time
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			began.Do(func() { end = time.Now().Add(lasts) })
+			if time.Now().Before(end) {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
+func TestBuild_compilesWhileTheRegistryIsInTrouble(t *testing.T) {
+	registry := newServer(t, down(6*time.Second))
+	got := act(t, orders().write(t), inputs{"image": registry.host + "/acme/orders", "tests": "none", "tags": "v1"})
+	got.wants(t, 0, "503 Service Unavailable; again in")
+	if strings.Index(got.log, compiled) > strings.LastIndex(got.log, "again in") {
+		t.Errorf("the compiler waited for the registry\n%s", got.log)
+	}
+	registry.image(t, registry.host+"/acme/orders:v1")
+}
+
+func TestBuild_saysThatTheOutageLastedTooLong(t *testing.T) {
+	registry := newServer(t, down(time.Hour))
+	got := act(t, orders().write(t), inputs{"image": registry.host + "/acme/orders", "tests": "none", "retry-timeout": "1s"})
+	got.wants(t, 1, "the registry has been in trouble for 1", "Next: run the job again when the registry is well; the input retry-timeout (1s)")
+	registry.untouched(t)
 }

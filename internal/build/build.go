@@ -126,22 +126,19 @@ func (b *Build) Run(ctx context.Context) (Result, error) {
 	if err != nil {
 		return result, err
 	}
-	var k keys
-	remembered := b.Push && b.Layout == "" // a layout needs the image's bytes
-	if remembered {
-		r, err := b.lookUp(ctx, main, base, &k)
-		if err != nil {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // whatever is still being asked when all is over
+	search := b.search(ctx, main, base)
+	if r, err := search.answer(ctx, lookUpGrace); err != nil {
+		return result, err
+	} else if r != nil {
+		if done, err := b.reuse(ctx, search.keys, r, &result); done {
 			return result, err
-		}
-		if r != nil {
-			if done, err := b.reuse(ctx, k, r, &result); done {
-				return result, err
-			}
 		}
 	}
 
 	end := b.Log.Group("Test and compile")
-	content, err := b.make(ctx, main, base, &result)
+	content, err := b.make(ctx, main, base, search, &result)
 	end()
 	if err != nil {
 		return result, err
@@ -159,25 +156,7 @@ func (b *Build) Run(ctx context.Context) (Result, error) {
 	if err := b.push(ctx, content, &result); err != nil {
 		return result, err
 	}
-	if remembered {
-		return result, b.record(ctx, main, base, k, result)
-	}
-	return result, nil
-}
-
-// lookUp works out the keys while the registry is logged in to, and asks for
-// the record.
-func (b *Build) lookUp(ctx context.Context, main gobuild.Main, base *name.Digest, k *keys) (*record, error) {
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.Go(func() error { return b.Registry.Login(groupCtx, b.Repository) })
-	group.Go(func() error {
-		*k = b.fingerprint(groupCtx, main, base)
-		return nil
-	})
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	return b.recall(ctx, *k)
+	return result, b.record(ctx, main, base, search.keys, result)
 }
 
 // record remembers what was built. Where not every package was there to be
@@ -201,8 +180,9 @@ func (b *Build) record(ctx context.Context, main gobuild.Main, base *name.Digest
 	return b.remember(ctx, k, *r)
 }
 
-// make tests and builds, side by side. The first failure ends the other.
-func (b *Build) make(ctx context.Context, main gobuild.Main, base *name.Digest, result *Result) (registry.Content, error) {
+// make tests and builds, side by side, while the registry may still be asked.
+// The first failure ends the others.
+func (b *Build) make(ctx context.Context, main gobuild.Main, base *name.Digest, search *search, result *Result) (registry.Content, error) {
 	var (
 		tests   gobuild.Tests
 		content registry.Content
@@ -218,6 +198,10 @@ func (b *Build) make(ctx context.Context, main gobuild.Main, base *name.Digest, 
 	}
 	group.Go(func() (err error) {
 		content, parts, err = b.assemble(ctx, main, base)
+		return err
+	})
+	group.Go(func() error {
+		_, err := search.answer(ctx, forever)
 		return err
 	})
 	err := group.Wait()
