@@ -86,7 +86,7 @@ func (t *Toolchain) inWorkspace(dir, file string) (string, bool) {
 		file = filepath.Join(dir, file)
 	}
 	rel, err := filepath.Rel(t.source.Workspace, file)
-	if err != nil || !filepath.IsLocal(rel) {
+	if err != nil || !filepath.IsLocal(rel) || cached(rel) {
 		return "", false
 	}
 	return filepath.ToSlash(rel), true

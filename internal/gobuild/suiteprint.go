@@ -50,12 +50,12 @@ func (t *Toolchain) SuiteFingerprint(ctx context.Context, suite Suite) (string, 
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && d.Name() == ".git" {
-			return fs.SkipDir
-		}
 		rel, err := filepath.Rel(t.source.Workspace, path)
 		if err != nil {
 			return err
+		}
+		if d.IsDir() && (d.Name() == ".git" || cached(rel)) {
+			return fs.SkipDir
 		}
 		switch {
 		case d.IsDir():

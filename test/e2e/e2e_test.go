@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	"github.com/fibership/fibership/internal/cluster"
 	"github.com/fibership/fibership/internal/history"
 	"github.com/fibership/fibership/internal/release"
 	"github.com/fibership/fibership/internal/testcluster"
@@ -269,14 +270,20 @@ func (p *place) limited() string {
 		rbac.PolicyRule{APIGroups: []string{"apps"}, Resources: []string{"replicasets"}, Verbs: []string{"*"}},
 		rbac.PolicyRule{APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}, Verbs: []string{"*"}},
 	)
+	return kubeconfig(p.t, c, c.REST.BearerToken)
+}
+
+// kubeconfig is the way to a client's cluster with a token.
+func kubeconfig(t *testing.T, c *cluster.Client, token string) string {
+	t.Helper()
 	config, err := clientcmd.Write(clientcmdapi.Config{
 		CurrentContext: "limited",
 		Contexts:       map[string]*clientcmdapi.Context{"limited": {Cluster: "test", AuthInfo: "limited"}},
 		Clusters:       map[string]*clientcmdapi.Cluster{"test": {Server: c.REST.Host, CertificateAuthorityData: c.REST.CAData}},
-		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"limited": {Token: c.REST.BearerToken}},
+		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"limited": {Token: token}},
 	})
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return string(config)
 }

@@ -1,0 +1,48 @@
+package e2e
+
+import (
+	"flag"
+	"strings"
+	"testing"
+
+	"github.com/fibership/fibership/internal/testcluster"
+	"github.com/fibership/fibership/test/kill"
+)
+
+var (
+	killSample = flag.Int("kill.sample", 6, "how many points of each action are killed at; 0: every request, before and after")
+	killLanes  = flag.Int("kill.lanes", 3, "how many points of each action are tried at once")
+	killSeed   = flag.Uint64("kill.seed", 1, "chooses the sample")
+	killOnly   = flag.String("kill.only", "", "kill only this one, such as \"promote canary\"")
+)
+
+// Every action is killed at requests to the API server; the next run, whatever
+// it is, leaves one release, whole, and no user notices.
+func TestKill_anywhereIsMendedByTheNextRun(t *testing.T) {
+	t.Parallel()
+	c := testcluster.New(t)
+	m := &kill.Matrix{
+		Client: c.Client, Bin: bin, Lanes: *killLanes, Sample: *killSample, Seed: *killSeed,
+		Images:  [2]string{testcluster.PushVersion(t, "e2e/web", "1"), testcluster.PushVersion(t, "e2e/web", "2")},
+		Counted: func(victim string, requests int) { t.Logf("%s makes %d requests", victim, requests) },
+		Tell: func(tried kill.Tried) {
+			t.Logf("%v: release %d, %v", tried, tried.Release.Revision, tried.Load)
+			if tried.Err != nil {
+				t.Errorf("%v: %v\nlogs:\n%s", tried, tried.Err, tried.Log)
+			}
+		},
+	}
+	for _, v := range kill.Victims {
+		if *killOnly == "" || strings.HasPrefix(v.Name, *killOnly) {
+			m.Victims = append(m.Victims, v)
+		}
+	}
+	report, err := m.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.Reached*2 < report.Points || report.Sent == 0 {
+		t.Errorf("only %d of %d points were reached, %d requests were sent", report.Reached, report.Points, report.Sent)
+	}
+	t.Logf("%d points, %d killed, %d failed; %d requests sent, %d lost", report.Points, report.Reached, len(report.Failed), report.Sent, report.Lost)
+}
