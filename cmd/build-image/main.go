@@ -18,7 +18,9 @@ func run(ctx context.Context, r *action.Run) error {
 	if err != nil {
 		return err
 	}
-	build, err := plan(r, scratch, os.Environ())
+	environ, keep := caches(r, os.Environ())
+	defer keep()
+	build, err := plan(r, scratch, environ)
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(scratch))
 	}
@@ -31,6 +33,27 @@ func run(ctx context.Context, r *action.Run) error {
 	return errors.Join(err, report(r, build.Plan, result, err), os.RemoveAll(scratch))
 }
 
+// inContainer says that this is the action's own container, where nothing
+// stays of a home when the job ends.
+func inContainer() bool { return os.Getenv("HOME") == "/github/home" }
+
+// caches puts Go's caches where a job can keep them. A build without is slower
+// and no worse.
+func caches(r *action.Run, environ []string) (with []string, keep func()) {
+	if !inContainer() {
+		return environ, func() {}
+	}
+	with, release, err := gobuild.Caches(environ, r.Event.Workspace)
+	if err != nil {
+		r.Linef("Go's caches are not kept for later jobs: %v", err)
+	}
+	return with, func() {
+		if err := release(); err != nil {
+			r.Linef("%v", err)
+		}
+	}
+}
+
 // confine keeps what we know from the code that we compile and test.
 func confine(ctx context.Context, r *action.Run, toolchain *gobuild.Toolchain) (release func(), err error) {
 	if err := gobuild.Shield(); err != nil {
@@ -40,7 +63,7 @@ func confine(ctx context.Context, r *action.Run, toolchain *gobuild.Toolchain) (
 		return func() {}, nil
 	}
 	// Caches are given away only where they are the action's: in its container.
-	release, err = toolchain.Unprivileged(ctx, os.Getenv("HOME") == "/github/home")
+	release, err = toolchain.Unprivileged(ctx, inContainer())
 	if err != nil {
 		r.Linef("compiler and tests run as root: %v", err)
 	}
