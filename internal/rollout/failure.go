@@ -23,7 +23,12 @@ func (f *Failure) Error() string {
 	if cause == "" {
 		cause = f.Detail
 	}
-	if f.Timeout > 0 {
+	switch job := f.Object.Kind == "Job"; {
+	case job && f.Timeout > 0:
+		return fmt.Sprintf("%s has not ended after %s: %s", f.Object, f.Timeout.Round(time.Second), cause)
+	case job:
+		return fmt.Sprintf("%s failed: %s", f.Object, cause)
+	case f.Timeout > 0:
 		return fmt.Sprintf("%s does not serve after %s: %s", f.Object, f.Timeout.Round(time.Second), cause)
 	}
 	return fmt.Sprintf("%s will not serve: %s", f.Object, cause)

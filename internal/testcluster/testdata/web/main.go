@@ -13,6 +13,11 @@
 // / tells version, method and pod as JSON; /echo gives the body back; /status?code=418 any status;
 // /redirect leads to another host; /livez, /readyz, /metrics (http_requests_total by code,
 // http_request_duration_seconds).
+//
+// With arguments it is what a Job runs:
+//
+//	web work 2s 3    writes a line ten times a second for so long, then ends with the exit code
+//	web fetch URL    asks for it, prints the answer, and ends with 0 if that was 200, else with 4
 package main
 
 import (
@@ -34,6 +39,9 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 1 {
+		os.Exit(job(os.Args[1:]))
+	}
 	if after := os.Getenv("CRASH_AFTER"); after != "" {
 		time.AfterFunc(duration("CRASH_AFTER"), func() {
 			fmt.Fprintf(os.Stderr, "fatal: crashing after %s as CRASH_AFTER says\n", after)
