@@ -4,6 +4,9 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/fibership/fibership/internal/release"
 	"github.com/fibership/fibership/test/loadgen"
 )
@@ -183,4 +186,21 @@ func TestDeploy_namesTheRightThatIsMissingAndTheRule(t *testing.T) {
 	contains(t, o.Log, "no right to", "apiGroups", "deployments", "watch", "verbs")
 	outputs(t, o, map[string]string{"status": "refused"})
 	p.nothing(p.staging)
+}
+
+func TestDeploy_showsNoSecretThatTheServicePrinted(t *testing.T) {
+	p := newPlace(t)
+	const secret = "0.00000007654321s"
+	_, err := p.Client.Kube.CoreV1().Secrets(p.staging).Create(t.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "creds"}, StringData: map[string]string{"CRASH_AFTER": secret},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := p.run(1, "deploy-staging", map[string]string{"image": p.image("1"), "env-from": "secret/creds"})
+	contains(t, o.Log, "crashing after", "exit code 3")
+	record := o.Outputs["record"] + p.history("staging", p.staging)[0].Failure
+	if strings.Contains(o.Log+o.Summary+record, secret) {
+		t.Errorf("the secret is shown in:\n%s\n%s\n%s", o.Log, o.Summary, record)
+	}
 }
