@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/fibership/fibership/internal/release"
 )
 
 // KeepName is the annotation that keeps a ConfigMap's or Secret's name.
@@ -18,7 +20,9 @@ const maxName = 253
 // Version gives the ConfigMaps and Secrets of the set that its pod templates
 // use names that end with a hash of their content, and changes the references
 // in the templates. A changed value thus starts new pods, and old pods keep
-// the values that they started with. Doing it twice changes nothing.
+// the values that they started with. They are labelled as versioned, so that
+// they stay as long as a release that can be restored needs them. Doing it
+// twice changes nothing.
 //
 // A name stays where the annotation KeepName says so, and where an object of
 // the set that is no workload refers to it (an Ingress's certificate, a Role).
@@ -48,6 +52,12 @@ func Version(objs []Object) {
 		name := strings.TrimRight(id.name[:min(len(id.name), maxName-len(suffix))], "-.") + suffix
 		renamed[id] = name
 		o.SetName(name)
+		labels := o.GetLabels()
+		if labels == nil {
+			labels = map[string]string{}
+		}
+		labels[release.VersionedLabel] = "true"
+		o.SetLabels(labels)
 	}
 	for _, o := range objs {
 		if spec, ok := podSpec(o.Unstructured); ok {

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"github.com/fibership/fibership/internal/release"
 )
 
 const configured = `apiVersion: v1
@@ -91,6 +93,9 @@ func TestVersion_renamesWhatPodsUseAndEveryReference(t *testing.T) {
 		if !strings.HasPrefix(name, original+"-") || len(name) != len(original)+11 {
 			t.Errorf("%s is named %s", original, name)
 		}
+		if objs[i].GetLabels()[release.VersionedLabel] != "true" {
+			t.Errorf("%s is not labelled as versioned: releases that need it would lose it", name)
+		}
 		if strings.Contains(pods, `"`+original+`"`) && original != "token" { // token is a key too
 			t.Errorf("a reference to %s is left in %s", original, pods)
 		}
@@ -101,7 +106,7 @@ func TestVersion_renamesWhatPodsUseAndEveryReference(t *testing.T) {
 		}
 	}
 	for i, want := range map[int]string{3: "unused", 4: "kept", 5: "settings", 6: "certificate", 9: "watched"} {
-		if got := objs[i].GetName(); got != want {
+		if got := objs[i].GetName(); got != want || len(objs[i].GetLabels()) > 0 {
 			t.Errorf("%s was renamed to %s", want, got)
 		}
 	}
