@@ -1,0 +1,169 @@
+package kill
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fibership/fibership/internal/cluster"
+	"github.com/fibership/fibership/internal/history"
+	"github.com/fibership/fibership/test/loadgen"
+	"github.com/fibership/fibership/test/runner"
+)
+
+// service is the name of what every lane deploys.
+const service = "web"
+
+// Victim is an action that is killed, and with which inputs.
+type Victim struct {
+	Name   string // for people
+	Action string
+	Inputs map[string]string
+}
+
+// Victims is every action that changes an environment, each way it does so.
+var Victims = []Victim{
+	{Name: "deploy-staging", Action: "deploy-staging"},
+	{Name: "promote rolling", Action: "promote", Inputs: map[string]string{"strategy": "rolling", "watch": "1s"}},
+	{Name: "promote canary", Action: "promote", Inputs: map[string]string{"strategy": "canary", "steps": "50%", "step-duration": "1s", "watch": "1s"}},
+	{Name: "rollback", Action: "rollback"},
+}
+
+// lane is one service with a history, in namespaces of its own, that is
+// brought from one point to the next.
+type lane struct {
+	client    *cluster.Client
+	bin       string
+	images    [2]string
+	target    string    // the namespace that is changed
+	sources   [2]string // where promote finds images[0] and images[1] passed
+	workspace string
+	made      int // the content of the release wanted last
+}
+
+// newLane makes the namespaces and two releases, so that there is one to go
+// back to.
+func newLane(ctx context.Context, m *Matrix, v Victim) (*lane, error) {
+	l := &lane{client: m.Client, bin: m.Bin, images: m.Images}
+	var err error
+	if l.workspace, err = os.MkdirTemp("", "fibership-lane-"); err != nil {
+		return nil, err
+	}
+	if l.target, err = l.namespace(ctx); err != nil {
+		return l, err
+	}
+	for i := range l.images {
+		if v.Action == "promote" {
+			if l.sources[i], err = l.namespace(ctx); err != nil {
+				return l, err
+			}
+			if _, err := l.must(ctx, "deploy-staging", map[string]string{"image": l.images[i], "namespace": l.sources[i], "environment": "staging", "manifests": ""}); err != nil {
+				return l, err
+			}
+		}
+		if err := l.want(); err != nil {
+			return l, err
+		}
+		if _, err := l.must(ctx, "deploy-staging", map[string]string{"image": l.images[i]}); err != nil {
+			return l, err
+		}
+	}
+	return l, nil
+}
+
+func (l *lane) namespace(ctx context.Context) (string, error) {
+	name := "kill-" + strings.ToLower(rand.Text()[:10])
+	namespaces := l.client.Kube.CoreV1().Namespaces()
+	if _, err := namespaces.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
+		return "", err
+	}
+	for {
+		if _, err := l.client.Kube.CoreV1().ServiceAccounts(name).Get(ctx, "default", metav1.GetOptions{}); err == nil {
+			return name, nil
+		}
+		if err := pause(ctx); err != nil {
+			return name, err
+		}
+	}
+}
+
+// pause is between two looks at what is waited for.
+func pause(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(100 * time.Millisecond):
+		return nil
+	}
+}
+
+// remove leaves nothing behind.
+func (l *lane) remove(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	errs := []error{os.RemoveAll(l.workspace)}
+	for _, name := range []string{l.target, l.sources[0], l.sources[1]} {
+		if name != "" {
+			errs = append(errs, l.client.Kube.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{}))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// want writes the manifests of one more release, unlike all before.
+func (l *lane) want() error {
+	l.made++
+	return os.WriteFile(filepath.Join(l.workspace, "web.yaml"), []byte(manifests(l.made)), 0o600)
+}
+
+// inputs is what every use of an action here has, and what is particular.
+func (l *lane) inputs(action string, particular ...map[string]string) map[string]string {
+	all := map[string]string{"service": service, "environment": "production", "namespace": l.target, "timeout": "2m"}
+	if action != "rollback" {
+		all["manifests"] = "web.yaml"
+	}
+	for _, inputs := range particular {
+		for name, value := range inputs {
+			all[name] = value
+		}
+	}
+	return all
+}
+
+func (l *lane) step(action string, inputs map[string]string) runner.Step {
+	return runner.Step{
+		Binary: filepath.Join(l.bin, action), Inputs: l.inputs(action, inputs), Workspace: l.workspace,
+		Env: map[string]string{"GITHUB_REPOSITORY": "acme/web", "GITHUB_ACTOR": "kill", "GITHUB_SHA": strings.Repeat("ab", 20), "GITHUB_REF": "refs/heads/main"},
+	}
+}
+
+// must runs an action that has to succeed.
+func (l *lane) must(ctx context.Context, action string, inputs map[string]string) (runner.Outcome, error) {
+	o, err := l.step(action, inputs).Run(ctx)
+	if err == nil && o.Exit != 0 {
+		err = fmt.Errorf("%s ended with exit code %d; its log:\n%s", action, o.Exit, o.Log)
+	}
+	return o, err
+}
+
+func (l *lane) store() *history.Store {
+	return history.Open(l.client, service, "production", l.target)
+}
+
+// load is a small constant load on the service, each request by a connection
+// of its own.
+func (l *lane) load(ctx context.Context) (*loadgen.Load, error) {
+	s, err := l.client.Kube.CoreV1().Services(l.target).Get(ctx, service, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return loadgen.Start(fmt.Sprintf("http://%s:%d/", s.Spec.ClusterIP, s.Spec.Ports[0].Port), 20, true), nil
+}

@@ -1,0 +1,48 @@
+package kill
+
+import "fmt"
+
+// manifests is the n-th release: its pods read configuration that no other
+// release has, so that they tell which release they are of; every second one
+// brings an object more.
+func manifests(n int) string {
+	text := fmt.Sprintf(`apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings}
+data: {GREET: "release content %[1]d"}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: plain}
+data: {content: "%[1]d"}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  strategy: {rollingUpdate: {maxUnavailable: 0, maxSurge: 1}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+        - name: web
+          image: IMAGE
+          envFrom: [{configMapRef: {name: settings}}]
+          ports: [{containerPort: 3000}]
+          readinessProbe: {httpGet: {path: /readyz, port: 3000}, periodSeconds: 1, timeoutSeconds: 5}
+          lifecycle: {preStop: {sleep: {seconds: 4}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec:
+  selector: {app: web}
+  ports: [{port: 80, targetPort: 3000}]
+`, n)
+	if n%2 == 0 {
+		text += fmt.Sprintf("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: extra}\ndata: {content: \"%d\"}\n", n)
+	}
+	return text
+}

@@ -1,0 +1,167 @@
+package kill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/fibership/fibership/internal/release"
+	"github.com/fibership/fibership/test/loadgen"
+	"github.com/fibership/fibership/test/runner"
+)
+
+// Next is the run that comes after the killed one.
+type Next int
+
+// The runs that come next, taken in turn.
+const (
+	Settle   Next = iota // rollback to: live, what a pipeline's last job does
+	Again                // the killed run, started once more
+	Rollback             // the form as it comes
+	nexts
+)
+
+func (n Next) String() string {
+	switch n {
+	case Again:
+		return "the same run again"
+	case Rollback:
+		return "rollback"
+	case Settle, nexts:
+	}
+	return "rollback to: live"
+}
+
+// Tried is what came of one point.
+type Tried struct {
+	Victim  string
+	Point   Point
+	Next    Next
+	At      string // the request that was killed at; empty: the run ended before
+	Release release.Record
+	Load    loadgen.Counts
+	Err     error // what does not hold
+	Log     string
+}
+
+func (t Tried) String() string {
+	at := t.At
+	if at == "" {
+		at = "ended before"
+	}
+	return fmt.Sprintf("%s killed at %s (%s), then %s", t.Victim, t.Point, at, t.Next)
+}
+
+// try kills one run at the point, lets the next one come, and judges.
+func (l *lane) try(ctx context.Context, v Victim, at Point, next Next) Tried {
+	tried := Tried{Victim: v.Name, Point: at, Next: next}
+	tried.Err = func() error {
+		inputs, err := l.prepare(ctx, v)
+		if err != nil {
+			return fmt.Errorf("prepare: %w", err)
+		}
+		load, err := l.load(ctx)
+		if err != nil {
+			return err
+		}
+		err = l.killAndMend(ctx, v, inputs, &tried)
+		tried.Load = load.Stop()
+		if tried.Load.Failed > 0 {
+			err = errors.Join(err, fmt.Errorf("requests of users: %v", tried.Load))
+		}
+		return err
+	}()
+	return tried
+}
+
+func (l *lane) killAndMend(ctx context.Context, v Victim, inputs map[string]string, tried *Tried) error {
+	killed, _, err := l.under(ctx, v, inputs, tried.Point, &tried.At)
+	tried.Log = killed.Log
+	switch {
+	case err != nil:
+		return err
+	case tried.At == "" && killed.Exit != 0:
+		return fmt.Errorf("%s ended by itself with exit code %d", v.Action, killed.Exit)
+	}
+	action, then := v.Action, inputs
+	switch tried.Next {
+	case Settle, nexts:
+		action, then = "rollback", map[string]string{"to": "live"}
+	case Rollback:
+		action, then = "rollback", nil
+	case Again:
+	}
+	o, err := l.must(ctx, action, then)
+	tried.Log += "\n--- then " + tried.Next.String() + "\n" + o.Log
+	if err != nil {
+		return fmt.Errorf("the next run: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if tried.Release, err = l.whole(ctx); err != nil {
+		return err
+	}
+	if image := inputs["image"]; tried.Next == Again && image != "" && tried.Release.Image != image {
+		return fmt.Errorf("release %d with %s is live, want %s", tried.Release.Revision, tried.Release.Image, image)
+	}
+	return nil
+}
+
+// under runs the victim behind a proxy. at is the request it was killed at.
+func (l *lane) under(ctx context.Context, v Victim, inputs map[string]string, point Point, at *string) (runner.Outcome, int, error) {
+	proxy, err := StartProxy(l.client.REST, point)
+	if err != nil {
+		return runner.Outcome{}, 0, err
+	}
+	defer proxy.Close()
+	step := l.step(v.Action, inputs)
+	if step.Inputs["kubeconfig"], err = proxy.Kubeconfig(); err != nil {
+		return runner.Outcome{}, 0, err
+	}
+	process, err := step.Start(ctx)
+	if err != nil {
+		return runner.Outcome{}, 0, err
+	}
+	proxy.Kills(process.Kill)
+	o, err := process.Wait()
+	if err != nil {
+		return o, 0, err
+	}
+	where, _, err := proxy.Killed()
+	*at = where
+	return o, proxy.Requests(), err
+}
+
+// prepare brings the lane to where the victim has something to do, and gives
+// the inputs of its run.
+func (l *lane) prepare(ctx context.Context, v Victim) (map[string]string, error) {
+	h, err := l.store().List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	live, _ := h.Live()
+	other := 0
+	if strings.HasSuffix(live.Image, l.images[0][strings.LastIndexByte(l.images[0], '@'):]) {
+		other = 1
+	}
+	if err := l.want(); err != nil {
+		return nil, err
+	}
+	inputs := map[string]string{"image": l.images[other]}
+	switch v.Action {
+	case "promote":
+		inputs["from"], inputs["from-namespace"] = "staging", l.sources[other]
+	case "rollback":
+		// What is live must differ from what is gone back to.
+		if _, err := l.must(ctx, "deploy-staging", inputs); err != nil {
+			return nil, err
+		}
+		inputs = map[string]string{"reason": "killed on the way"}
+	}
+	for name, value := range v.Inputs {
+		inputs[name] = value
+	}
+	return inputs, nil
+}

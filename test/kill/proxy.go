@@ -1,0 +1,163 @@
+// Package kill shows what a killed run leaves, and that the next one mends it:
+// it kills actions at chosen requests to the API server, for real, and judges
+// what the next run makes of it. Tests take a sample of the points, the
+// benchmark all of them.
+package kill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+// Moment is when, of a request's life, the process that sent it is killed.
+type Moment int
+
+// The moments.
+const (
+	Sent     Moment = iota // the server never sees the request
+	Answered               // the server has done it, the process never learns so
+)
+
+func (m Moment) String() string {
+	if m == Answered {
+		return "answered"
+	}
+	return "sent"
+}
+
+// Point is one place to kill at: the n-th request, from 1; 0 is nowhere.
+type Point struct {
+	Request int
+	Moment  Moment
+}
+
+func (p Point) String() string { return fmt.Sprintf("request %d %s", p.Request, p.Moment) }
+
+// Proxy stands between one process and the API server, and counts its requests
+// in the order in which they come. It uses credentials of its own, so that the
+// process needs none.
+type Proxy struct {
+	server  *http.Server
+	address string
+	at      Point
+
+	kill chan func() error // takes one: whom to kill is known only once it runs
+
+	mu       sync.Mutex
+	requests []string
+	killed   bool
+	fired    error
+}
+
+// errKilled ends the killed process's connections.
+var errKilled = errors.New("the process was killed at this request")
+
+// StartProxy begins to listen on a port of loopback.
+func StartProxy(upstream *rest.Config, at Point) (*Proxy, error) {
+	transport, err := rest.TransportFor(upstream)
+	if err != nil {
+		return nil, fmt.Errorf("reach the API server: %w", err)
+	}
+	target, _, err := rest.DefaultServerUrlFor(upstream)
+	if err != nil {
+		return nil, fmt.Errorf("reach the API server: %w", err)
+	}
+	target = &url.URL{Scheme: target.Scheme, Host: target.Host}
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	p := &Proxy{address: listener.Addr().String(), at: at, kill: make(chan func() error, 1)}
+	reverse := &httputil.ReverseProxy{
+		Transport:     transport,
+		FlushInterval: -1, // watches and logs come as they come
+		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target); r.Out.Host = target.Host },
+		ModifyResponse: func(r *http.Response) error {
+			if n, _ := r.Request.Context().Value(number{}).(int); n == p.at.Request && p.at.Moment == Answered {
+				p.strike()
+				return errKilled
+			}
+			return nil
+		},
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+	}
+	p.server = &http.Server{
+		ReadHeaderTimeout: 10 * time.Second,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			n := p.note(r)
+			if n == p.at.Request && p.at.Moment == Sent {
+				p.strike()
+				panic(http.ErrAbortHandler)
+			}
+			reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), number{}, n)))
+		}),
+	}
+	go func() { _ = p.server.Serve(listener) }()
+	return p, nil
+}
+
+// number is the context key of a request's place in the order.
+type number struct{}
+
+func (p *Proxy) note(r *http.Request) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	line := r.Method + " " + r.URL.Path
+	if r.URL.RawQuery != "" {
+		line += "?" + r.URL.RawQuery
+	}
+	p.requests = append(p.requests, line)
+	return len(p.requests)
+}
+
+// Kills says how the process is killed when its time has come. It is called once.
+func (p *Proxy) Kills(kill func() error) { p.kill <- kill }
+
+func (p *Proxy) strike() {
+	err := (<-p.kill)()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.killed, p.fired = true, err
+}
+
+// Killed says whether the point was reached, and at which request. A process
+// may end before: how many requests it makes depends on what it waits for.
+func (p *Proxy) Killed() (at string, killed bool, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.killed {
+		return "", false, nil
+	}
+	return p.requests[p.at.Request-1], true, p.fired
+}
+
+// Requests is how many have come.
+func (p *Proxy) Requests() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.requests)
+}
+
+// Kubeconfig leads to the proxy.
+func (p *Proxy) Kubeconfig() (string, error) {
+	content, err := clientcmd.Write(clientcmdapi.Config{
+		CurrentContext: "proxy",
+		Contexts:       map[string]*clientcmdapi.Context{"proxy": {Cluster: "proxy"}},
+		Clusters:       map[string]*clientcmdapi.Cluster{"proxy": {Server: "http://" + p.address}},
+	})
+	return string(content), err
+}
+
+// Close cuts what is still open.
+func (p *Proxy) Close() error { return p.server.Close() }
