@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/fibership/fibership/cmd/internal/target"
 	"github.com/fibership/fibership/internal/action"
@@ -17,7 +18,7 @@ func report(r *action.Run, t deploy.Target, result deploy.Result, err error) err
 		r.Set("restored-release", strconv.Itoa(result.Record.Restored))
 	}
 	target.Summary(r, "Rollback", t, result, err)
-	r.Summary(action.Details("History", target.History(result.History)))
+	r.Summary(action.Details("History", told(result.History)))
 	return errors.Join(target.Outputs(r, result, ""), setHistory(r, result.History))
 }
 
@@ -27,7 +28,7 @@ func listed(r *action.Run, t deploy.Target, h release.History) error {
 	for _, line := range strings.Split(target.Lines(h), "\n") {
 		r.Linef("%s", line)
 	}
-	r.Summary("### Releases of " + action.Escape(t.Service) + " in " + action.Escape(t.Environment) + "\n\n" + target.History(h))
+	r.Summary("### Releases of " + action.Escape(t.Service) + " in " + action.Escape(t.Environment) + "\n\n" + told(h))
 	result := deploy.Result{Status: release.Planned, Record: live, History: h}
 	return errors.Join(target.Outputs(r, result, ""), setHistory(r, h))
 }
@@ -39,4 +40,10 @@ func setHistory(r *action.Run, h release.History) error {
 		plain = append(plain, record)
 	}
 	return target.SetJSON(r, "history", plain)
+}
+
+// told is a history for people: the table, the picture, the figures.
+func told(h release.History) string {
+	now := time.Now()
+	return target.History(h) + "\n" + target.Timeline(h, now) + "\n" + target.Figures(h, now)
 }

@@ -6,19 +6,21 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 )
 
 // Event is what the runner tells of the run (zero at a terminal).
 // Source: https://docs.github.com/actions/reference/variables-reference
 type Event struct {
-	Name          string // push, pull_request, schedule, workflow_dispatch, release …
-	Repository    string // owner/name
-	SHA           string // of the head commit: of a pull request the head, not the merge
-	Ref           string // refs/heads/main
-	RefName       string // main, v1.2.3, 12/merge
-	RefType       string // branch, tag
-	DefaultBranch string // of the repository
-	PullRequest   int    // number, 0 where it is none
+	Name          string    // push, pull_request, schedule, workflow_dispatch, release …
+	Repository    string    // owner/name
+	SHA           string    // of the head commit: of a pull request the head, not the merge
+	Committed     time.Time // when that commit was made; zero where the event does not say
+	Ref           string    // refs/heads/main
+	RefName       string    // main, v1.2.3, 12/merge
+	RefType       string    // branch, tag
+	DefaultBranch string    // of the repository
+	PullRequest   int       // number, 0 where it is none
 	Actor         string
 	RunURL        string // link to this run
 	APIURL        string
@@ -40,6 +42,9 @@ type payload struct {
 			SHA string `json:"sha"`
 		} `json:"head"`
 	} `json:"pull_request"`
+	HeadCommit *struct {
+		Timestamp time.Time `json:"timestamp"`
+	} `json:"head_commit"`
 	Repository struct {
 		DefaultBranch string `json:"default_branch"`
 	} `json:"repository"`
@@ -79,6 +84,9 @@ func readEvent(getenv func(string) string) (Event, error) {
 		return e, fmt.Errorf("read the event file: %w", err)
 	}
 	e.DefaultBranch = p.Repository.DefaultBranch
+	if p.HeadCommit != nil {
+		e.Committed = p.HeadCommit.Timestamp.UTC()
+	}
 	if p.PullRequest != nil {
 		e.PullRequest = p.PullRequest.Number
 		if e.PullRequest == 0 {

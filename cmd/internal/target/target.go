@@ -139,7 +139,7 @@ func holder(r *action.Run) string {
 func (in *Inputs) Record(r *action.Run, by, image string) release.Record {
 	return release.Record{
 		Action: by, Image: image,
-		Commit: r.Event.SHA, Ref: r.Event.Ref, Actor: r.Event.Actor, Run: r.Event.RunURL,
+		Commit: r.Event.SHA, Committed: r.Event.Committed, Ref: r.Event.Ref, Actor: r.Event.Actor, Run: r.Event.RunURL,
 	}
 }
 
