@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,6 +50,7 @@ func (c *Client) Apply(ctx context.Context, u *unstructured.Unstructured, o Appl
 	}
 	u = u.DeepCopy()
 	u.SetManagedFields(nil) // the server refuses them
+	foldStringData(u)
 	body, err := json.Marshal(u.Object)
 	if err != nil {
 		return nil, fmt.Errorf("apply %s: %w", object, err)
@@ -59,6 +61,32 @@ func (c *Client) Apply(ctx context.Context, u *unstructured.Unstructured, o Appl
 	}
 	now, err := c.at(m, u.GetNamespace()).Patch(ctx, u.GetName(), types.ApplyPatchType, body, options)
 	return now, refine(err, object, len(body))
+}
+
+// foldStringData writes a Secret's stringData as data. The server keeps
+// stringData's keys under data but their owner under stringData: a key that is
+// left out later would stay for ever, and an older release that is restored
+// would have it too. What is no text is left to the server to refuse.
+func foldStringData(u *unstructured.Unstructured) {
+	if u.GetAPIVersion() != "v1" || u.GetKind() != "Secret" {
+		return
+	}
+	texts, ok, err := unstructured.NestedStringMap(u.Object, "stringData")
+	if !ok || err != nil {
+		return
+	}
+	data, _, err := unstructured.NestedMap(u.Object, "data")
+	if err != nil {
+		return
+	}
+	if data == nil {
+		data = map[string]any{}
+	}
+	for key, text := range texts {
+		data[key] = base64.StdEncoding.EncodeToString([]byte(text))
+	}
+	u.Object["data"] = data
+	delete(u.Object, "stringData")
 }
 
 // Get gives the object as it is now; nil where it is not there.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -107,6 +108,17 @@ func TestApply_changesOnlyWhatIsDifferent(t *testing.T) {
 	u.Object["data"] = map[string]any{"color": "red"}
 	if now := apply(t, client, u); cluster.Seen(now) == cluster.Seen(first) {
 		t.Errorf("seen is %s before and after a change", cluster.Seen(now))
+	}
+}
+
+func TestApply_takesAwayATextThatASecretHasNoMore(t *testing.T) {
+	c := testcluster.New(t)
+	apply(t, c.Client, object(t, c.Namespace, `{apiVersion: v1, kind: Secret, metadata: {name: key}, data: {a: QQ==}, stringData: {b: B, c: C}}`))
+	apply(t, c.Client, object(t, c.Namespace, `{apiVersion: v1, kind: Secret, metadata: {name: key}, data: {a: QQ==}, stringData: {b: new}}`))
+	now := get(t, c.Client, object(t, c.Namespace, `{apiVersion: v1, kind: Secret, metadata: {name: key}}`))
+	data, _, err := unstructured.NestedStringMap(now.Object, "data")
+	if want := map[string]string{"a": "QQ==", "b": "bmV3"}; err != nil || !maps.Equal(data, want) {
+		t.Errorf("data = %v, want %v (%v)", data, want, err)
 	}
 }
 
