@@ -10,6 +10,7 @@ import (
 	"github.com/fibership/fibership/internal/action"
 	"github.com/fibership/fibership/internal/cluster"
 	"github.com/fibership/fibership/internal/deploy"
+	"github.com/fibership/fibership/internal/jobs"
 	"github.com/fibership/fibership/internal/manifests"
 )
 
@@ -27,6 +28,7 @@ type Manifests struct {
 	memory     *string
 	Host       *string
 	gateway    *string
+	before     *string
 }
 
 // DeclareManifests declares them.
@@ -45,12 +47,32 @@ func DeclareManifests(s *action.Spec) *Manifests {
 		memory:     s.Text("memory", "memory request and limit", action.Default("128Mi")),
 		Host:       s.Text("host", "a host name: an HTTPRoute for it is made on `gateway`", action.Example("orders.example.com")),
 		gateway:    s.Text("gateway", "the Gateway for `host`", action.Example("infra/public")),
+		before: s.Text("before", "a manifest of a Job that must succeed before any object is changed (a migration); its log is streamed. Annotated `fibership.dev/barrier: \"true\"`, no rollback crosses this release",
+			action.Example("deploy/migrate.yaml")),
 	}
 }
 
-// Objects is the whole of a release, ready to be applied, in order. Its linter's
-// warnings are annotated where the manifests were written.
-func (m *Manifests) Objects(ctx context.Context, r *action.Run, t deploy.Target, image name.Digest) ([]*unstructured.Unstructured, error) {
+// Before is the Job that goes before the release, nil where none was given.
+func (m *Manifests) Before(ctx context.Context, r *action.Run) (*jobs.Job, error) {
+	return Job(ctx, r, "before", *m.before)
+}
+
+// Job reads the Job that an input names, nil where it names none.
+func Job(ctx context.Context, r *action.Run, input, path string) (*jobs.Job, error) {
+	if path == "" {
+		return nil, nil
+	}
+	job, err := jobs.Load(ctx, r.Event.Workspace, path, input)
+	if err != nil {
+		return nil, fmt.Errorf("input %s: %w", input, err)
+	}
+	return job, nil
+}
+
+// Objects is the whole of a release, ready to be applied, in order; the Jobs
+// that run beside it (nil ones are none) are filled in as its own objects are.
+// Its linter's warnings are annotated where the manifests were written.
+func (m *Manifests) Objects(ctx context.Context, r *action.Run, t deploy.Target, image name.Digest, beside ...*jobs.Job) ([]*unstructured.Unstructured, error) {
 	objects, err := m.load(ctx, r, t, image)
 	if err != nil {
 		return nil, err
@@ -68,7 +90,16 @@ func (m *Manifests) Objects(ctx context.Context, r *action.Run, t deploy.Target,
 		return nil, err
 	}
 	manifests.DropScaled(objects)
-	manifests.Version(objects)
+	all := objects[:len(objects):len(objects)]
+	for _, job := range beside {
+		if job != nil {
+			if job.GetNamespace() == "" {
+				job.SetNamespace(t.Namespace)
+			}
+			all = append(all, job.Object)
+		}
+	}
+	manifests.Version(all)
 	manifests.Own(objects, deploy.Labels(t.Service, t.Environment))
 	for _, note := range manifests.Lint(objects) {
 		r.Annotate(note)
@@ -78,6 +109,15 @@ func (m *Manifests) Objects(ctx context.Context, r *action.Run, t deploy.Target,
 		wanted = append(wanted, o.Unstructured)
 	}
 	cluster.Order(wanted)
+	url := ""
+	if front, err := deploy.FrontOf(t.Service, wanted); err == nil {
+		url = front.URL()
+	}
+	for _, job := range beside {
+		if job != nil {
+			job.Fill(image.Context().String(), image.String(), url)
+		}
+	}
 	return wanted, nil
 }
 

@@ -26,7 +26,7 @@ func Timeline(h release.History, now time.Time) string {
 			bars = append(bars, bar(r, until, until.Equal(now)))
 			until = r.Ended
 		case release.RolledBack:
-			fallen = append(fallen, fmt.Sprintf("    %s :crit, milestone, %d, 0d", label(r), r.Ended.Unix()))
+			fallen = append(fallen, fmt.Sprintf("    %s :crit, milestone, %s, 0d", label(r), moment(r.Ended)))
 		case release.Underway, release.Unchanged, release.Planned, release.Refused:
 		}
 	}
@@ -34,7 +34,7 @@ func Timeline(h release.History, now time.Time) string {
 		return ""
 	}
 	var b strings.Builder
-	b.WriteString("gantt\n    dateFormat X\n    axisFormat %m-%d %H:%M\n    section live\n" + reversed(bars))
+	b.WriteString("gantt\n    dateFormat YYYY-MM-DD HH:mm:ss\n    axisFormat %m-%d %H:%M\n    section live\n" + reversed(bars))
 	if len(fallen) > 0 {
 		b.WriteString("    section taken back\n" + reversed(fallen))
 	}
@@ -51,8 +51,13 @@ func bar(r release.Record, until time.Time, live bool) string {
 	case live:
 		state = "active"
 	}
-	return fmt.Sprintf("    %s :%s, %d, %d", label(r), state, r.Ended.Unix(), max(until.Unix(), r.Ended.Unix()+1))
+	if least := r.Ended.Add(time.Second); until.Before(least) {
+		until = least
+	}
+	return fmt.Sprintf("    %s :%s, %s, %s", label(r), state, moment(r.Ended), moment(until))
 }
+
+func moment(t time.Time) string { return t.UTC().Format(time.DateTime) }
 
 // label holds no character that Mermaid reads.
 func label(r release.Record) string {

@@ -35,10 +35,10 @@ func TestTimeline_showsWhatWasLiveAndWhatWasTakenBack(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"1 (c0ffee0) :done, 1795176060, 1795179660",
-		"2 (c0ffee0) :done, 1795179660, 1795186860",
-		"4 back to 1 (c0ffee0) :active, 1795186860, 1795194000",
-		"3 (c0ffee0) :crit, milestone, 1795183260, 0d",
+		"1 (c0ffee0) :done, 2026-11-20 12:01:00, 2026-11-20 13:01:00",
+		"2 (c0ffee0) :done, 2026-11-20 13:01:00, 2026-11-20 15:01:00",
+		"4 back to 1 (c0ffee0) :active, 2026-11-20 15:01:00, 2026-11-20 17:00:00",
+		"3 (c0ffee0) :crit, milestone, 2026-11-20 14:01:00, 0d",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is missing in:\n%s", want, got)
