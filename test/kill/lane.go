@@ -27,15 +27,26 @@ type Victim struct {
 	Name   string // for people
 	Action string
 	Inputs map[string]string
+	Wreck  *Wreck // what it finds; nil: all is in order
+}
+
+// Wreck is what a run that was killed before has left.
+type Wreck struct {
+	Of Victim
+	At Point
 }
 
 // Victims is every action that changes an environment, each way it does so.
 var Victims = []Victim{
 	{Name: "deploy-staging", Action: "deploy-staging"},
 	{Name: "promote rolling", Action: "promote", Inputs: map[string]string{"strategy": "rolling", "watch": "1s"}},
-	{Name: "promote canary", Action: "promote", Inputs: map[string]string{"strategy": "canary", "steps": "50%", "step-duration": "1s", "watch": "1s"}},
+	canary,
 	{Name: "rollback", Action: "rollback"},
+	{Name: "settling a canary", Action: "rollback", Inputs: map[string]string{"to": "live"}, Wreck: &Wreck{Of: canary, At: Point{50, Answered}}},
+	{Name: "settling a rollout", Action: "rollback", Inputs: map[string]string{"to": "live"}, Wreck: &Wreck{Of: canary, At: Point{85, Answered}}},
 }
+
+var canary = Victim{Name: "promote canary", Action: "promote", Inputs: map[string]string{"strategy": "canary", "steps": "50%", "step-duration": "1s", "watch": "1s"}}
 
 // lane is one service with a history, in namespaces of its own, that is
 // brought from one point to the next.
@@ -61,7 +72,7 @@ func newLane(ctx context.Context, m *Matrix, v Victim) (*lane, error) {
 		return l, err
 	}
 	for i := range l.images {
-		if v.Action == "promote" {
+		if v.Action == "promote" || v.Wreck != nil && v.Wreck.Of.Action == "promote" {
 			if l.sources[i], err = l.namespace(ctx); err != nil {
 				return l, err
 			}
@@ -107,7 +118,10 @@ func pause(ctx context.Context) error {
 
 // remove leaves nothing behind.
 func (l *lane) remove(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	if l == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	errs := []error{os.RemoveAll(l.workspace)}
 	for _, name := range []string{l.target, l.sources[0], l.sources[1]} {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	mathrand "math/rand/v2"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -23,7 +22,9 @@ type Matrix struct {
 	Seed    uint64            // chooses the sample
 	Tell    func(tried Tried) // told of every point; never two at once
 	Counted func(string, int) // told of how many requests a victim makes; likewise
+
 	mu      sync.Mutex
+	control *control
 }
 
 // Report is what came of it.
@@ -31,18 +32,22 @@ type Report struct {
 	Points  int // tried
 	Reached int // of them, where the process was killed and had not ended before
 	Failed  []Tried
+	Void    int // tried again, because the machine was too busy to tell
 	Sent    int // requests of users meanwhile
 	Lost    int
 }
 
 // Run tries the points.
-func (m *Matrix) Run(ctx context.Context) (Report, error) {
-	var report Report
+func (m *Matrix) Run(ctx context.Context) (report Report, err error) {
+	if m.control, err = newControl(ctx, m); err != nil {
+		return report, errors.Join(err, m.control.remove(ctx))
+	}
+	defer func() { err = errors.Join(err, m.control.remove(ctx)) }()
 	group, ctx := errgroup.WithContext(ctx)
 	for _, v := range m.Victims {
 		group.Go(func() error { return m.victim(ctx, v, &report) })
 	}
-	err := group.Wait()
+	err = group.Wait()
 	return report, err
 }
 
@@ -90,21 +95,8 @@ func (m *Matrix) victim(ctx context.Context, v Victim, report *Report) (err erro
 	for _, l := range lanes {
 		group.Go(func() error {
 			for p := range points {
-				tried := l.try(some, v, p, Next(report.next(m)))
-				if ctx.Err() != nil {
-					return context.Cause(ctx)
-				}
-				m.tell(tried, report)
-				if tried.Err != nil { // what is broken would break the points after it
-					fresh, err := newLane(some, m, v)
-					if err != nil {
-						return errors.Join(err, fresh.remove(ctx))
-					}
-					err = l.remove(ctx)
-					*l = *fresh
-					if err != nil {
-						return err
-					}
+				if err := m.point(some, l, v, p, report); err != nil {
+					return err
 				}
 			}
 			return nil
@@ -113,36 +105,40 @@ func (m *Matrix) victim(ctx context.Context, v Victim, report *Report) (err erro
 	return group.Wait()
 }
 
-// count is how many requests the victim makes when nobody kills it.
-func (l *lane) count(ctx context.Context, v Victim) (int, error) {
-	inputs, err := l.prepare(ctx, v)
-	if err != nil {
-		return 0, err
+// point tries one, and again where the machine was too busy to tell.
+func (m *Matrix) point(ctx context.Context, l *lane, v Victim, p Point, report *Report) error {
+	next := Next(report.next(m))
+	for again := 3; ; again-- {
+		before := m.control.lost()
+		tried := l.try(ctx, v, p, next)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		starved := tried.Err != nil && m.control.lost() > before && again > 1
+		if starved {
+			m.mu.Lock()
+			report.Void++
+			m.mu.Unlock()
+		} else {
+			m.tell(tried, report)
+		}
+		if tried.Err == nil {
+			return nil
+		}
+		// What is broken would break the points after it.
+		fresh, err := newLane(ctx, m, v)
+		if err != nil {
+			return errors.Join(err, fresh.remove(ctx))
+		}
+		old := *l
+		*l = *fresh
+		if err := old.remove(ctx); err != nil {
+			return err
+		}
+		if !starved {
+			return nil
+		}
 	}
-	var at string
-	o, n, err := l.under(ctx, v, inputs, Point{}, &at)
-	if err == nil && o.Exit != 0 {
-		err = fmt.Errorf("%s ended with exit code %d; its log:\n%s", v.Action, o.Exit, o.Log)
-	}
-	return n, err
-}
-
-// points is all of them in order, or a sample that is spread over the run.
-func (m *Matrix) points(requests int) []Point {
-	var all []Point
-	for n := 1; n <= requests; n++ {
-		all = append(all, Point{n, Sent}, Point{n, Answered})
-	}
-	if m.Sample <= 0 || m.Sample >= len(all) {
-		return all
-	}
-	chance := mathrand.New(mathrand.NewPCG(m.Seed, 5)) //nolint:gosec // chance, no secret
-	var some []Point
-	for i := range m.Sample { // one of each stretch
-		from, to := i*len(all)/m.Sample, (i+1)*len(all)/m.Sample
-		some = append(some, all[from+chance.IntN(to-from)])
-	}
-	return some
 }
 
 // next takes the runs that come next in turn.

@@ -137,6 +137,15 @@ func (l *lane) under(ctx context.Context, v Victim, inputs map[string]string, po
 // prepare brings the lane to where the victim has something to do, and gives
 // the inputs of its run.
 func (l *lane) prepare(ctx context.Context, v Victim) (map[string]string, error) {
+	if v.Wreck != nil {
+		inputs, err := l.prepare(ctx, v.Wreck.Of)
+		if err != nil {
+			return nil, err
+		}
+		var at string
+		_, _, err = l.under(ctx, v.Wreck.Of, inputs, v.Wreck.At, &at)
+		return v.Inputs, err
+	}
 	h, err := l.store().List(ctx)
 	if err != nil {
 		return nil, err

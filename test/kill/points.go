@@ -1,0 +1,39 @@
+package kill
+
+import (
+	"context"
+	"fmt"
+	mathrand "math/rand/v2"
+)
+
+// count is how many requests the victim makes when nobody kills it.
+func (l *lane) count(ctx context.Context, v Victim) (int, error) {
+	inputs, err := l.prepare(ctx, v)
+	if err != nil {
+		return 0, err
+	}
+	var at string
+	o, n, err := l.under(ctx, v, inputs, Point{}, &at)
+	if err == nil && o.Exit != 0 {
+		err = fmt.Errorf("%s ended with exit code %d; its log:\n%s", v.Action, o.Exit, o.Log)
+	}
+	return n, err
+}
+
+// points is all of them in order, or a sample that is spread over the run.
+func (m *Matrix) points(requests int) []Point {
+	var all []Point
+	for n := 1; n <= requests; n++ {
+		all = append(all, Point{n, Sent}, Point{n, Answered})
+	}
+	if m.Sample <= 0 || m.Sample >= len(all) {
+		return all
+	}
+	chance := mathrand.New(mathrand.NewPCG(m.Seed, 5)) //nolint:gosec // chance, no secret
+	var some []Point
+	for i := range m.Sample { // one of each stretch
+		from, to := i*len(all)/m.Sample, (i+1)*len(all)/m.Sample
+		some = append(some, all[from+chance.IntN(to-from)])
+	}
+	return some
+}
