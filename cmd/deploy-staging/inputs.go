@@ -5,10 +5,12 @@ import (
 	"fmt"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/fibership/fibership/cmd/internal/target"
 	"github.com/fibership/fibership/internal/action"
 	"github.com/fibership/fibership/internal/deploy"
+	"github.com/fibership/fibership/internal/jobs"
 	"github.com/fibership/fibership/internal/load"
 	"github.com/fibership/fibership/internal/release"
 )
@@ -18,10 +20,11 @@ var spec = action.New("deploy-staging", action.Deploy, "Deploy a Go service to s
 var (
 	image = action.Parsed(spec, "image", "text", "the image to deploy: build-image's output", target.Reference,
 		action.Required(), action.Example("ghcr.io/acme/orders@sha256:…"))
-	in        = target.Declare(spec, "staging")
-	files     = target.DeclareManifests(spec)
-	smoke     = action.ListOf(spec, "smoke-tests", "requests to the release through the API server, `METHOD /path => STATUS [contains \"text\"] [json .path == value]`", load.ParseSmoke, action.DefaultText("`GET <readiness-path> => 200`"), action.Example(`GET /orders => 200 json .orders == []`))
-	onFailure = spec.Choice("on-failure", "what becomes of a release that fails", []string{"rollback", "keep"}, action.Default("rollback"))
+	in          = target.Declare(spec, "staging")
+	files       = target.DeclareManifests(spec)
+	smoke       = action.ListOf(spec, "smoke-tests", "requests to the release through the API server, `METHOD /path => STATUS [contains \"text\"] [json .path == value]`", load.ParseSmoke, action.DefaultText("`GET <readiness-path> => 200`"), action.Example(`GET /orders => 200 json .orders == []`))
+	integration = spec.Text("integration-tests", "a manifest of a Job that tests the release from inside the cluster; its log is streamed, its exit is the verdict. `IMAGE` and `SERVICE_URL` are filled in", action.Example("deploy/integration.yaml"))
+	onFailure   = spec.Choice("on-failure", "what becomes of a release that fails", []string{"rollback", "keep"}, action.Default("rollback"))
 )
 
 // planned is the release that the inputs describe.
@@ -31,28 +34,47 @@ func planned(ctx context.Context, r *action.Run, t deploy.Target) (deploy.Plan, 
 	if err != nil {
 		return deploy.Plan{}, fmt.Errorf("resolve image %s: %w", *image, err)
 	}
-	objects, err := files.Objects(ctx, r, t, digest)
+	before, err := files.Before(ctx, r)
+	if err != nil {
+		return deploy.Plan{}, err
+	}
+	job, err := target.Job(ctx, r, "integration-tests", *integration)
+	if err != nil {
+		return deploy.Plan{}, err
+	}
+	objects, err := files.Objects(ctx, r, t, digest, before, job)
 	if err != nil {
 		return deploy.Plan{}, err
 	}
 	if err := deploy.CheckImage(ctx, images, digest.String(), r.Log); err != nil {
 		return deploy.Plan{}, err
 	}
-	tests := *smoke
-	if len(tests) == 0 {
-		test, err := load.ParseSmoke("GET " + *files.Readiness + " => 200")
-		if err != nil {
-			return deploy.Plan{}, action.WrongInput("readiness-path", err)
-		}
-		tests = []load.Smoke{test}
-	}
-	check, err := deploy.Smoke(t, objects, tests)
+	tests, err := tried(t, objects, job)
 	return deploy.Plan{
-		Record:  in.Record(r, spec.Name, digest.String()),
-		Objects: objects,
-		Check:   check,
-		Keep:    *onFailure == "keep",
+		Record: in.Record(r, spec.Name, digest.String()), Objects: objects, Before: before,
+		Tests: tests, Keep: *onFailure == "keep",
 	}, err
+}
+
+// tried is what the release is put to the test with, in order.
+func tried(t deploy.Target, objects []*unstructured.Unstructured, job *jobs.Job) ([]deploy.Test, error) {
+	front, err := deploy.FrontOf(t.Service, objects)
+	if err != nil {
+		return nil, err
+	}
+	requests := *smoke
+	if len(requests) == 0 {
+		request, err := load.ParseSmoke("GET " + *files.Readiness + " => 200")
+		if err != nil {
+			return nil, action.WrongInput("readiness-path", err)
+		}
+		requests = []load.Smoke{request}
+	}
+	tests := []deploy.Test{deploy.Smoke(front, requests)}
+	if job != nil {
+		tests = append(tests, deploy.IntegrationTests(job))
+	}
+	return tests, nil
 }
 
 // refused tells of a release that came to nothing.

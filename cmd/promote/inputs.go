@@ -70,7 +70,11 @@ func planned(ctx context.Context, r *action.Run, t deploy.Target) (promote.Plan,
 	if err := deploy.CheckImage(ctx, in.Images(r), passed.Image, r.Log); err != nil {
 		return promote.Plan{}, err
 	}
-	objects, err := files.Objects(ctx, r, t, digest)
+	before, err := files.Before(ctx, r)
+	if err != nil {
+		return promote.Plan{}, err
+	}
+	objects, err := files.Objects(ctx, r, t, digest, before)
 	if err != nil {
 		return promote.Plan{}, err
 	}
@@ -78,8 +82,9 @@ func planned(ctx context.Context, r *action.Run, t deploy.Target) (promote.Plan,
 	record.Strategy = *strategy
 	record.Commit, record.Ref, record.Committed = passed.Commit, passed.Ref, passed.Committed
 	return promote.Plan{
-		Record: record, Objects: objects, Strategy: promote.Strategy(*strategy),
-		Steps: *steps, StepDuration: *stepDuration, Watch: *watch,
+		Plan:     deploy.Plan{Record: record, Objects: objects, Before: before},
+		Strategy: promote.Strategy(*strategy),
+		Steps:    *steps, StepDuration: *stepDuration, Watch: *watch,
 		Checks: *checks, Source: measured(r, t), OnInconclusive: promote.Policy(*onInconclusive),
 	}, nil
 }

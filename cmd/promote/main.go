@@ -25,7 +25,7 @@ func run(ctx context.Context, r *action.Run) error {
 	}
 	var result deploy.Result
 	if *in.DryRun {
-		result, err = deploy.DryRun(ctx, t, deploy.Plan{Record: plan.Record, Objects: plan.Objects})
+		result, err = deploy.DryRun(ctx, t, plan.Plan)
 	} else {
 		result, err = promote.Run(ctx, t, plan)
 	}

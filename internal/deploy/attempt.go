@@ -18,6 +18,7 @@ import (
 // to do follows from the last one recorded.
 const (
 	StepBegin  = "begin"
+	StepBefore = "before" // its Job runs; nothing of the live release was touched yet
 	StepCanary = "canary" // followed by the weight; nothing of the live release was touched yet
 	StepApply  = "apply"
 	StepServe  = "serve"
@@ -37,13 +38,14 @@ type Attempt struct {
 }
 
 // Begin records the release before anything of it is applied.
-func (s *Session) Begin(ctx context.Context, r release.Record, objects []*unstructured.Unstructured, changes []Change) (*Attempt, error) {
+func (s *Session) Begin(ctx context.Context, p Plan, changes []Change) (*Attempt, error) {
+	r := p.record()
 	base, _ := s.History.Good()
 	r.Format, r.Status, r.Step = release.Format, release.Underway, StepBegin
 	r.Service, r.Environment, r.Namespace = s.Service, s.Environment, s.Namespace
 	r.Base, r.Started = base.Revision, time.Now().UTC()
 	r.Objects = wantedObjects(changes)
-	if err := s.store.Begin(ctx, &r, objects); err != nil {
+	if err := s.store.Begin(ctx, &r, p.Objects); err != nil {
 		return nil, fmt.Errorf("record release of %s: %w", s.Service, err)
 	}
 	s.History = append(release.History{r}, s.History...)

@@ -146,10 +146,11 @@ func kinds(wanted []*unstructured.Unstructured, known []release.Object) []schema
 	return all
 }
 
-// same says whether a plan changes nothing: no object, and not the image.
+// same says whether a plan changes nothing: no object, not the image, and not
+// the Job that goes before.
 func (s *Session) same(r release.Record, changes []Change) bool {
 	live, ok := s.History.Live()
-	if !ok || live.Status != release.Succeeded || live.Image != r.Image {
+	if !ok || live.Status != release.Succeeded || live.Image != r.Image || live.Before != r.Before && r.Before != "" {
 		return false
 	}
 	for _, c := range changes {

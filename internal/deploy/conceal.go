@@ -21,7 +21,7 @@ func (a *Attempt) conceal(ctx context.Context, err error) {
 		return
 	}
 	var values []string
-	names := make(map[string]bool)
+	var specs []corev1.PodSpec
 	for _, c := range a.changes {
 		if c.Wanted == nil {
 			continue
@@ -30,13 +30,23 @@ func (a *Attempt) conceal(ctx context.Context, err error) {
 			values = append(values, written(c.Wanted)...)
 		}
 		if template, ok := manifests.PodTemplate(c.Wanted); ok {
-			for _, name := range used(template.Spec) {
-				names[name] = true
-			}
+			specs = append(specs, template.Spec)
 		}
 	}
+	failure.Redact(append(values, a.given(ctx, specs...)...))
+}
+
+// given is the values of the Secrets that pods are given.
+func (s *Session) given(ctx context.Context, specs ...corev1.PodSpec) []string {
+	names := make(map[string]bool)
+	for _, spec := range specs {
+		for _, name := range used(spec) {
+			names[name] = true
+		}
+	}
+	var values []string
 	for name := range names {
-		secret, err := a.Cluster.Kube.CoreV1().Secrets(a.Namespace).Get(ctx, name, metav1.GetOptions{})
+		secret, err := s.Cluster.Kube.CoreV1().Secrets(s.Namespace).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			continue // a Secret that is not there was not given to anybody
 		}
@@ -44,7 +54,7 @@ func (a *Attempt) conceal(ctx context.Context, err error) {
 			values = append(values, string(value))
 		}
 	}
-	failure.Redact(values)
+	return values
 }
 
 // written is the values that a manifest of a Secret holds.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/fibership/fibership/internal/analysis"
 	"github.com/fibership/fibership/internal/cluster"
+	"github.com/fibership/fibership/internal/jobs"
 	"github.com/fibership/fibership/internal/progress"
 	"github.com/fibership/fibership/internal/release"
 )
@@ -49,10 +50,20 @@ type Plan struct {
 	Record release.Record
 	// Objects is everything of the release, ready to be applied, in order.
 	Objects []*unstructured.Unstructured
-	// Check puts the release to the test once it serves. It may be nil.
-	Check func(ctx context.Context) []analysis.Result
+	// Before must succeed before anything of the release is applied. It may be nil.
+	Before *jobs.Job
+	// Tests put the release to the test once it serves, one after another.
+	Tests []Test
 	// Keep leaves a failed release where it is.
 	Keep bool
+}
+
+// record is the record with what the plan says itself.
+func (p Plan) record() release.Record {
+	if p.Before != nil {
+		p.Record.Before = p.Before.Hash()
+	}
+	return p.Record
 }
 
 // Result tells how far a deploy came; it is filled in on failure too.
@@ -118,14 +129,14 @@ func Run(ctx context.Context, t Target, p Plan) (Result, error) {
 
 // Run makes the release within a session.
 func (s *Session) Run(ctx context.Context, p Plan) (Result, error) {
-	result, err := s.Prepare(ctx, p.Record, p.Objects)
+	result, err := s.Prepare(ctx, p)
 	if err != nil {
 		return result, err
 	}
 	if result.Status == release.Unchanged {
 		return s.recheck(ctx, p, result)
 	}
-	a, err := s.Begin(ctx, p.Record, p.Objects, result.Changes)
+	a, err := s.Begin(ctx, p, result.Changes)
 	if err != nil {
 		result.Status = release.Refused
 		return result, err
@@ -142,20 +153,22 @@ func (s *Session) Run(ctx context.Context, p Plan) (Result, error) {
 
 // roll applies, waits and checks.
 func (a *Attempt) roll(ctx context.Context, p Plan) error {
+	if err := a.Before(ctx, p.Before); err != nil {
+		return err
+	}
 	if err := a.Apply(ctx); err != nil {
 		return err
 	}
 	if err := a.Serve(ctx); err != nil {
 		return err
 	}
-	if p.Check == nil {
+	if len(p.Tests) == 0 {
 		return nil
 	}
 	if err := a.Step(ctx, StepCheck); err != nil {
 		return err
 	}
-	a.Record.Checks = append(a.Record.Checks, p.Check(ctx)...)
-	return Passed(ctx, a.Record.Checks)
+	return a.test(ctx, p.Tests, &a.Record)
 }
 
 // Passed is nil if every check passed, and names those that did not.
@@ -175,11 +188,17 @@ func Passed(ctx context.Context, checks []analysis.Result) error {
 // Prepare compares the release with what is live and lets the API server judge
 // what differs. The status is then refused (with the error), unchanged, or
 // planned: ready to begin.
-func (s *Session) Prepare(ctx context.Context, r release.Record, objects []*unstructured.Unstructured) (Result, error) {
+func (s *Session) Prepare(ctx context.Context, p Plan) (Result, error) {
+	r := p.record()
 	result := s.result(r)
 	var err error
-	if result.Changes, err = s.Compare(ctx, objects); err != nil {
+	if result.Changes, err = s.Compare(ctx, p.Objects); err != nil {
 		return result, err
+	}
+	for _, test := range p.Tests {
+		if err := test.Ready(ctx, s); err != nil {
+			return result, err
+		}
 	}
 	if s.same(r, result.Changes) {
 		result.Record = result.Previous
@@ -190,15 +209,21 @@ func (s *Session) Prepare(ctx context.Context, r release.Record, objects []*unst
 	if err := s.Preflight(ctx, result.Changes); err != nil {
 		return result, err
 	}
+	if err := s.admit(ctx, p.Before); err != nil {
+		return result, err
+	}
 	result.Status = release.Planned
 	return result, nil
 }
 
 // plan is where a dry run ends.
 func (s *Session) plan(ctx context.Context, p Plan) (Result, error) {
-	result, err := s.Prepare(ctx, p.Record, p.Objects)
+	result, err := s.Prepare(ctx, p)
 	if err != nil {
 		return result, err
+	}
+	if p.Before != nil && result.Status == release.Planned {
+		s.Log.Linef("Job %s (%s) would run before anything is changed", p.Before.GetName(), p.Before.Place())
 	}
 	result.Status = release.Planned
 	return result, s.Diff(ctx, result.Changes)
@@ -206,11 +231,10 @@ func (s *Session) plan(ctx context.Context, p Plan) (Result, error) {
 
 // recheck puts a release to the test that is live already.
 func (s *Session) recheck(ctx context.Context, p Plan, result Result) (Result, error) {
-	if p.Check == nil {
-		return result, nil
-	}
-	result.Checks = p.Check(ctx)
-	if err := Passed(ctx, result.Checks); err != nil {
+	result.Record.Checks = nil
+	err := s.test(ctx, p.Tests, &result.Record)
+	result.Checks = result.Record.Checks
+	if err != nil {
 		result.Status = release.Failed
 		return result, fmt.Errorf("release %d, unchanged, does not pass any more: %w", result.Record.Revision, err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/fibership/fibership/internal/analysis"
 	"github.com/fibership/fibership/internal/release"
 )
 
@@ -18,7 +17,6 @@ type Back struct {
 	Record release.Record
 	Images Images
 	DryRun bool
-	Check  func(ctx context.Context) []analysis.Result // may be nil
 }
 
 // Rollback restores an earlier release, whole, as a new release. It is refused
@@ -57,14 +55,8 @@ func (s *Session) Restore(ctx context.Context, b Back) (Plan, error) {
 		return Plan{}, &Refusal{Reason: fmt.Sprintf("roll %s in %s back to %s", s.Service, s.Environment, b.To), Err: err,
 			Advice: "run with list: true to see the history"}
 	}
-	live, _ := s.History.Live()
-	for _, r := range s.History.Between(found.Revision, live.Revision) {
-		if r.Barrier && r.Status == release.Succeeded {
-			return Plan{}, &Refusal{
-				Reason: fmt.Sprintf("release %d is a barrier: what it changed cannot be taken back, and release %d lies before it", r.Revision, found.Revision),
-				Advice: fmt.Sprintf("roll back to release %d or a later one, or deploy a fix", r.Revision),
-			}
-		}
+	if r, ok := s.History.Barrier(found.Revision); ok {
+		return Plan{}, barred(r, found)
 	}
 	objects, err := s.store.Objects(ctx, found)
 	if err != nil {
@@ -76,6 +68,20 @@ func (s *Session) Restore(ctx context.Context, b Back) (Plan, error) {
 	s.Log.Linef("release %d (%s) is to be restored", found.Revision, found.Image)
 	r := b.Record
 	r.Image, r.Commit, r.Ref, r.Committed = found.Image, found.Commit, found.Ref, found.Committed
-	r.Restored = found.Revision
-	return Plan{Record: r, Objects: objects, Check: b.Check}, nil
+	r.Restored, r.Before = found.Revision, found.Before
+	return Plan{Record: r, Objects: objects}, nil
+}
+
+// barred refuses to go behind a barrier.
+func barred(r, found release.Record) error {
+	refusal := &Refusal{
+		Reason: fmt.Sprintf("release %d is a barrier: what it changed cannot be taken back, and release %d lies before it", r.Revision, found.Revision),
+		Advice: "deploy a fix",
+	}
+	if r.Status == release.Succeeded {
+		refusal.Advice = fmt.Sprintf("roll back to release %d or a later one, or deploy a fix", r.Revision)
+	} else {
+		refusal.Reason += fmt.Sprintf(" (it is %s, but its Job had run)", r.Status)
+	}
+	return refusal
 }

@@ -4,13 +4,20 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/fibership/fibership/internal/jobs"
 	"github.com/fibership/fibership/internal/release"
 )
 
-// settle ends every release that a dead runner left under way: forwards where
+// settle removes the Jobs that dead runners left, which may be at work still,
+// and ends every release that a dead runner left under way: forwards where
 // all had passed, else back to the release before. We hold the lock, so
 // whoever began them cannot write any more.
 func (s *Session) settle(ctx context.Context) error {
+	sweepCtx, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	if err := jobs.Sweep(sweepCtx, s.Cluster, s.Namespace, s.labels(), s.Log); err != nil {
+		return fmt.Errorf("settle what a run that died left: %w", err)
+	}
 	for _, r := range s.History.Underway() {
 		if err := s.settleOne(ctx, r); err != nil {
 			return fmt.Errorf("settle release %d, which a run that died left at step %q: %w", r.Revision, r.Step, err)
@@ -35,6 +42,10 @@ func (s *Session) settleOne(ctx context.Context, r release.Record) error {
 	}
 	if a.Record.Failure == "" {
 		a.Record.Failure = fmt.Sprintf("the run died at step %q", r.Step)
+	}
+	if barrier, ok := a.barrier(); ok {
+		a.Log.Linef("it is not taken back: release %d is a barrier, and release %d lies before it", barrier.Revision, r.Base)
+		return a.keep(ctx)
 	}
 	if err := a.undo(ctx, true); err != nil {
 		return err

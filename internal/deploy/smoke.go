@@ -2,55 +2,58 @@ package deploy
 
 import (
 	"context"
-	"fmt"
-	"net/http"
-	"net/url"
-
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/fibership/fibership/internal/analysis"
 	"github.com/fibership/fibership/internal/load"
+	"github.com/fibership/fibership/internal/release"
 )
 
-// Smoke is a check that sends requests to the release's Service through the
-// API server, so that no ingress is needed and no port need be open.
-func Smoke(t Target, objects []*unstructured.Unstructured, tests []load.Smoke) (func(context.Context) []analysis.Result, error) {
-	client, base, err := front(t, objects)
+// Test puts a release to the test that serves.
+type Test interface {
+	// Ready refuses, before anything is written, what cannot work here.
+	Ready(ctx context.Context, s *Session) error
+	// Run gives what was found, and may put more into the record. An error
+	// beside results explains them.
+	Run(ctx context.Context, s *Session, r *release.Record) ([]analysis.Result, error)
+}
+
+// test puts a release to one test after another until one fails. What they
+// find goes into the record.
+func (s *Session) test(ctx context.Context, tests []Test, r *release.Record) error {
+	for _, test := range tests {
+		results, err := test.Run(ctx, s, r)
+		r.Checks = append(r.Checks, results...)
+		if err == nil {
+			err = Passed(ctx, results)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Smoke is a test by requests to the release's Service through the API server,
+// so that no ingress is needed and no port need be open.
+func Smoke(front Front, tests []load.Smoke) Test { return smoke{front, tests} }
+
+type smoke struct {
+	front Front
+	tests []load.Smoke
+}
+
+func (smoke) Ready(context.Context, *Session) error { return nil }
+
+func (t smoke) Run(ctx context.Context, s *Session, _ *release.Record) ([]analysis.Result, error) {
+	client, base, err := s.Cluster.ServiceURL(t.front.Namespace, t.front.Service, t.front.Port)
 	if err != nil {
 		return nil, err
 	}
-	return func(ctx context.Context) []analysis.Result {
-		var results []analysis.Result
-		for _, test := range tests {
-			result := test.Run(ctx, client, base)
-			t.Log.Linef("smoke test %s: %s %s", result.Check, result.Verdict, result.Detail)
-			results = append(results, result)
-		}
-		return results
-	}, nil
-}
-
-// front is the way to the release's Service: the one named like the service,
-// else the first.
-func front(t Target, objects []*unstructured.Unstructured) (*http.Client, *url.URL, error) {
-	var found *corev1.Service
-	for _, u := range objects {
-		if u.GetAPIVersion() != "v1" || u.GetKind() != "Service" {
-			continue
-		}
-		s := new(corev1.Service)
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, s); err != nil {
-			return nil, nil, fmt.Errorf("read service %s: %w", u.GetName(), err)
-		}
-		if len(s.Spec.Ports) > 0 && (found == nil || s.Name == t.Service) {
-			found = s
-		}
+	var results []analysis.Result
+	for _, test := range t.tests {
+		result := test.Run(ctx, client, base)
+		s.Log.Linef("smoke test %s: %s %s", result.Check, result.Verdict, result.Detail)
+		results = append(results, result)
 	}
-	if found == nil {
-		return nil, nil, &Refusal{Reason: "the manifests hold no Service with a port, so smoke tests have nothing to ask",
-			Advice: "add a Service for the deployment's pods"}
-	}
-	return t.Cluster.ServiceURL(found.Namespace, found.Name, int(found.Spec.Ports[0].Port))
+	return results, nil
 }

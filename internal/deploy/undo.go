@@ -32,6 +32,24 @@ func (u *Undone) Error() string {
 
 func (u *Undone) Unwrap() error { return u.Cause }
 
+// Kept is the error of a release that failed and was not taken back, because
+// a barrier lies between it and the one before.
+type Kept struct {
+	Revision int
+	Barrier  int // the release that is the barrier
+	Base     int // what an undo would have returned to
+	Cause    error
+}
+
+func (k *Kept) Error() string {
+	return fmt.Sprintf("%v; release %d was not undone: release %d is a barrier, and release %d lies before it", k.Cause, k.Revision, k.Barrier, k.Base)
+}
+
+// Next is the next step to take.
+func (k *Kept) Next() string { return "deploy a fix: the way back is barred" }
+
+func (k *Kept) Unwrap() error { return k.Cause }
+
 // Fail ends an attempt that failed with cause: it is undone, or, with keep,
 // left as it is. What it returns names the cause and how things stand now. The
 // undo outlives a cancel, and is then bounded so that the runner does not kill
@@ -50,9 +68,12 @@ func (a *Attempt) Fail(ctx context.Context, cause error, keep bool) error {
 	}
 	undoCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
+	if barrier, ok := a.barrier(); ok {
+		kept := &Kept{Revision: a.Record.Revision, Barrier: barrier.Revision, Base: a.base.Revision, Cause: cause}
+		return errors.Join(kept, a.keep(undoCtx))
+	}
 	if keep && !cancelled {
-		a.Record.Status, a.Record.Ended = release.Failed, time.Now().UTC()
-		return errors.Join(cause, a.save(undoCtx))
+		return errors.Join(cause, a.keep(undoCtx))
 	}
 	if err := a.undo(undoCtx, !cancelled); err != nil {
 		return errors.Join(cause, fmt.Errorf("undo release %d: %w; the next run of any action ends it", a.Record.Revision, err))
@@ -60,10 +81,39 @@ func (a *Attempt) Fail(ctx context.Context, cause error, keep bool) error {
 	return &Undone{Revision: a.Record.Revision, Base: a.base.Revision, Cause: cause}
 }
 
+// keep ends a release that failed and stays where it is.
+func (a *Attempt) keep(ctx context.Context) error {
+	if err := a.RemoveBeside(ctx); err != nil {
+		return err
+	}
+	a.Record.Status, a.Record.Ended = release.Failed, time.Now().UTC()
+	return a.save(ctx)
+}
+
+// barrier is the release that an undo would go behind. Where nothing of the
+// live release was touched yet, or there is none, nothing is gone behind: it
+// stays where it is. Nor is a barrier in the way that the base has served with.
+func (a *Attempt) barrier() (release.Record, bool) {
+	if a.base.Revision == 0 || a.untouched() {
+		return release.Record{}, false
+	}
+	for _, r := range a.History.Between(a.base.Revision, a.Record.Revision) {
+		if r.Barrier && r.Status != release.RolledBack {
+			return r, true
+		}
+	}
+	return release.Record{}, false
+}
+
+// untouched says that nothing of the live release was changed yet.
+func (a *Attempt) untouched() bool {
+	return a.Record.Step == StepBegin || a.Record.Step == StepBefore || strings.HasPrefix(a.Record.Step, StepCanary)
+}
+
 // undo returns to exactly the objects of the base. With wait it makes sure
 // that they serve before anything else goes, so that capacity never dips.
 func (a *Attempt) undo(ctx context.Context, wait bool) error {
-	onlyBeside := a.Record.Step == StepBegin || strings.HasPrefix(a.Record.Step, StepCanary)
+	onlyBeside := a.untouched()
 	if !onlyBeside {
 		if err := a.Step(ctx, StepUndo); err != nil {
 			return err

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/fibership/fibership/internal/analysis"
 	"github.com/fibership/fibership/internal/deploy"
@@ -42,8 +41,7 @@ type Router interface {
 
 // Plan is a promotion to be made.
 type Plan struct {
-	Record         release.Record
-	Objects        []*unstructured.Unstructured
+	deploy.Plan
 	Strategy       Strategy
 	Steps          []int // weights in percent, rising, below 100
 	StepDuration   time.Duration
@@ -60,11 +58,11 @@ func Run(ctx context.Context, t deploy.Target, p Plan) (deploy.Result, error) {
 		return deploy.Result{Status: release.Refused}, err
 	}
 	defer s.Close(ctx)
-	result, err := s.Prepare(ctx, p.Record, p.Objects)
+	result, err := s.Prepare(ctx, p.Plan)
 	if err != nil || result.Status == release.Unchanged {
 		return result, err
 	}
-	a, err := s.Begin(ctx, p.Record, p.Objects, result.Changes)
+	a, err := s.Begin(ctx, p.Plan, result.Changes)
 	if err != nil {
 		result.Status = release.Refused
 		return result, err
@@ -91,6 +89,9 @@ type walk struct {
 }
 
 func (w *walk) run(ctx context.Context) error {
+	if err := w.Before(ctx, w.plan.Before); err != nil {
+		return err
+	}
 	if w.plan.Strategy == Canary {
 		if err := w.canary(ctx); err != nil {
 			return err

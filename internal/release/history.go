@@ -133,6 +133,12 @@ func (h History) Between(older, newer int) []Record {
 	return between
 }
 
+// Barrier is the newest barrier after a release, which a rollback to it would
+// go behind. A release that failed counts as well: its Job had run.
+func (h History) Barrier(after int) (Record, bool) {
+	return h.first(func(r Record) bool { return r.Barrier && r.Revision > after })
+}
+
 // Surplus is the releases that need not be kept, oldest first. Kept are the
 // newest keep, the live one, the last three that succeeded, those under way
 // and the ones that these return to.

@@ -75,7 +75,8 @@ type Record struct {
 	Run       string    `json:"run,omitempty"`      // link to the run
 	Base      int       `json:"base,omitempty"`     // the release that was live before and is returned to, 0: none
 	Restored  int       `json:"restored,omitempty"` // the release whose objects this one brings back, 0: none
-	Barrier   bool      `json:"barrier,omitempty"`  // no rollback goes behind this one
+	Before    string    `json:"before,omitempty"`   // hash of the Job that had to succeed before it, empty: none
+	Barrier   bool      `json:"barrier,omitempty"`  // no rollback goes behind this one: its Job ran, whatever became of the release
 	Weight    int       `json:"weight"`             // share of traffic reached, in percent
 	Started   time.Time `json:"started"`
 	Ended     time.Time `json:"ended,omitzero"`

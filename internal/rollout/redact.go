@@ -17,7 +17,10 @@ const shortestSecret = 5
 // Redact takes the given values, such as those of the Secrets that the pods
 // use, out of everything the dossier holds. A value of several lines is taken
 // out line by line, as a log shows it.
-func (d *Dossier) Redact(values []string) {
+func (d *Dossier) Redact(values []string) { d.each(Hide(values)) }
+
+// Hide takes values out of a text.
+func Hide(values []string) func(string) string {
 	var parts []string
 	for _, v := range values {
 		for line := range strings.Lines(v) {
@@ -26,16 +29,13 @@ func (d *Dossier) Redact(values []string) {
 			}
 		}
 	}
-	if len(parts) == 0 {
-		return
-	}
 	// The longest first: one value may be a part of another.
 	slices.SortFunc(parts, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
 	pairs := make([]string, 0, 2*len(parts))
 	for _, p := range slices.Compact(parts) {
 		pairs = append(pairs, p, hidden)
 	}
-	d.each(strings.NewReplacer(pairs...).Replace)
+	return strings.NewReplacer(pairs...).Replace
 }
 
 // Redact takes the values out of the judgement and the dossier.

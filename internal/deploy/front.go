@@ -1,0 +1,44 @@
+package deploy
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// Front is the Service that a release is reached by.
+type Front struct {
+	Namespace string
+	Service   string
+	Port      int
+}
+
+// URL is where the front answers to whoever is in the cluster.
+func (f Front) URL() string {
+	return fmt.Sprintf("http://%s.%s.svc:%d", f.Service, f.Namespace, f.Port)
+}
+
+// FrontOf finds the front of a release: its Service named like the service,
+// else its first.
+func FrontOf(service string, objects []*unstructured.Unstructured) (Front, error) {
+	var found *corev1.Service
+	for _, u := range objects {
+		if u.GetAPIVersion() != "v1" || u.GetKind() != "Service" {
+			continue
+		}
+		s := new(corev1.Service)
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, s); err != nil {
+			return Front{}, fmt.Errorf("read service %s: %w", u.GetName(), err)
+		}
+		if len(s.Spec.Ports) > 0 && (found == nil || s.Name == service) {
+			found = s
+		}
+	}
+	if found == nil {
+		return Front{}, &Refusal{Reason: "the manifests hold no Service with a port, so tests have nothing to ask",
+			Advice: "add a Service for the deployment's pods"}
+	}
+	return Front{Namespace: found.Namespace, Service: found.Name, Port: int(found.Spec.Ports[0].Port)}, nil
+}

@@ -1,0 +1,116 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/fibership/fibership/internal/analysis"
+	"github.com/fibership/fibership/internal/cluster"
+	"github.com/fibership/fibership/internal/jobs"
+	"github.com/fibership/fibership/internal/manifests"
+	"github.com/fibership/fibership/internal/progress"
+	"github.com/fibership/fibership/internal/release"
+	"github.com/fibership/fibership/internal/rollout"
+)
+
+// Before runs the Job that must succeed before anything of the release is
+// applied; only configuration that is new with the release, which the Job may
+// want, comes first. From the moment on at which a barrier's Job may have
+// changed something the record says so, whatever becomes of the release.
+func (a *Attempt) Before(ctx context.Context, j *jobs.Job) error {
+	if j == nil {
+		return nil
+	}
+	a.Record.Barrier = j.Barrier()
+	if err := a.Step(ctx, StepBefore); err != nil {
+		return err
+	}
+	if err := a.ApplyNew(ctx); err != nil {
+		return err
+	}
+	err := a.run(ctx, j)
+	if failure := (*jobs.Failure)(nil); errors.As(err, &failure) && !failure.Ran {
+		a.Record.Barrier = false
+	}
+	return err
+}
+
+// IntegrationTests is a test by a Job in the cluster: how it ends is the verdict.
+func IntegrationTests(j *jobs.Job) Test { return integration{j} }
+
+type integration struct{ *jobs.Job }
+
+func (t integration) Ready(ctx context.Context, s *Session) error { return s.admit(ctx, t.Job) }
+
+func (t integration) Run(ctx context.Context, s *Session, _ *release.Record) ([]analysis.Result, error) {
+	result := analysis.Result{Check: "integration tests " + t.GetName(), Verdict: analysis.Pass, Detail: "the Job succeeded"}
+	err := s.run(ctx, t.Job)
+	if err != nil {
+		result.Verdict, result.Detail = analysis.Fail, firstLine(err)
+	}
+	if ctx.Err() != nil {
+		result.Verdict, result.Detail = analysis.Inconclusive, "the run ended before the Job did"
+	}
+	return []analysis.Result{result}, err
+}
+
+// run runs a Job of the release. What its log and its evidence hold of the
+// Secrets that it is given is not shown.
+func (s *Session) run(ctx context.Context, j *jobs.Job) error {
+	defer s.Log.Group(fmt.Sprintf("Job %s (%s)", j.GetName(), j.For))()
+	o := s.jobOptions()
+	template, _ := manifests.PodTemplate(j.Unstructured)
+	values := s.given(ctx, template.Spec)
+	o.Log = concealed{s.Log, rollout.Hide(values)}
+	err := j.Run(ctx, s.Cluster, o)
+	if failure, ok := errors.AsType[*rollout.Failure](err); ok {
+		failure.Redact(values)
+	}
+	return err
+}
+
+// concealed is a log that shows foreign lines without what is to be hidden.
+// Each write is a whole line.
+type concealed struct {
+	progress.Log
+	hide func(string) string
+}
+
+func (c concealed) Foreign() io.Writer { return hiding{c.Log.Foreign(), c.hide} }
+
+type hiding struct {
+	io.Writer
+	hide func(string) string
+}
+
+func (h hiding) Write(line []byte) (int, error) {
+	_, err := io.WriteString(h.Writer, h.hide(string(line)))
+	return len(line), err
+}
+
+func (s *Session) jobOptions() jobs.Options {
+	return jobs.Options{Namespace: s.Namespace, Labels: s.labels(), Timeout: s.Timeout, Log: s.Log}
+}
+
+// admit refuses a Job that could not run here, before anything is written.
+func (s *Session) admit(ctx context.Context, j *jobs.Job) error {
+	if j == nil {
+		return nil
+	}
+	missing, err := s.Cluster.Can(ctx, jobs.Rights(s.Namespace))
+	if err != nil {
+		return &Refusal{Reason: "ask the API server for our rights", Err: err}
+	}
+	if len(missing) > 0 {
+		return &Refusal{
+			Reason: fmt.Sprintf("no right to %s in namespace %s, which Job %s needs", list(missing), s.Namespace, j.GetName()),
+			Advice: "add these rules to the role of the kubeconfig's user:\n" + cluster.Rules(missing),
+		}
+	}
+	if err := j.DryRun(ctx, s.Cluster, s.jobOptions()); err != nil {
+		return &Refusal{Reason: fmt.Sprintf("%s: Job %s cannot run here, and nothing was changed", j.Place(), j.GetName()), Err: err}
+	}
+	return nil
+}
