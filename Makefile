@@ -1,7 +1,7 @@
 # Every target prints the plain command behind it.
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare build cluster demo test generate lint fuzz vuln
+.PHONY: help prepare build cluster demo test workflows generate lint fuzz vuln
 
 FUZZTIME ?= 30s
 TOOL     := go tool -modfile=tools/go.mod
@@ -34,7 +34,10 @@ demo: cluster build
 	$(IN) bin/demo
 endif
 
-test: cluster ## Everything that can run here: units, real API server, whole binaries, workflows under act
+workflows: prepare ## Prepare the tests of the workflows: act, Docker's packages, the image's caches (the first time some minutes)
+	go run ./test/workflows/cmd/prepare
+
+test: cluster workflows ## Everything that can run here: units, real API server, whole binaries, workflows under act
 	go test -C examples/orders ./...
 	go test -C test/cluster ./...
 	$(IN) go test -timeout 30m ./...
