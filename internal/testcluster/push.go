@@ -39,26 +39,36 @@ func PushVersion(t testing.TB, name, version string) string {
 func push(t testing.TB, name string, env []string) string {
 	t.Helper()
 	Need(t)
+	ref, err := publish(t.Context(), registry(t), name, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ref
+}
+
+// Publish is PushVersion for programs that are no tests: to the registry at host.
+func Publish(ctx context.Context, host, name, version string) (string, error) {
+	return publish(ctx, host, name, []string{"VERSION=" + version})
+}
+
+func publish(ctx context.Context, host, name string, env []string) (string, error) {
 	img, err := web()
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	if img, err = mutate.Config(img, v1.Config{Entrypoint: []string{"/web"}, Env: env, User: "65532:65532"}); err != nil {
-		t.Fatal(err)
+		return "", err
 	}
-	repository, err := ggcr.NewRepository(registry(t)+"/"+name, ggcr.Insecure)
+	repository, err := ggcr.NewRepository(host+"/"+name, ggcr.Insecure)
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	digest, err := img.Digest()
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	ref := repository.Digest(digest.String())
-	if err := remote.Write(ref, img, remote.WithContext(t.Context())); err != nil {
-		t.Fatal(err)
-	}
-	return ref.String()
+	return ref.String(), remote.Write(ref, img, remote.WithContext(ctx))
 }
 
 // web is the test service as an image of one layer, compiled once.
