@@ -1,8 +1,15 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -24,6 +31,12 @@ import (
 // user bot in with right-password.
 func distribution(t *testing.T) (host string) {
 	t.Helper()
+	return serve(t, nil)
+}
+
+// serve starts it over TLS where it is given a certificate.
+func serve(t *testing.T, with *keyPair) (host string) {
+	t.Helper()
 	program, err := exec.LookPath("docker-registry")
 	if err != nil {
 		if os.Getenv("CI") == "true" {
@@ -38,14 +51,19 @@ func distribution(t *testing.T) (host string) {
 	host = listener.Addr().String()
 	_ = listener.Close()
 	dir := t.TempDir()
+	url, client, secure := "http://"+host, &http.Client{Timeout: time.Second}, ""
+	if with != nil {
+		url, client.Transport = "https://"+host, &http.Transport{TLSClientConfig: &tls.Config{RootCAs: with.pool}}
+		secure = fmt.Sprintf(", tls: {certificate: %s, key: %s}", with.certificate, with.key)
+	}
 	for file, content := range map[string]string{
 		"htpasswd": "bot:$2y$05$abcdefghijklmnopqrstuuBO.kmgTJhdt40M5ZyHgFmcpBdUb9aS.\n",
 		"config.yml": fmt.Sprintf(`version: 0.1
 log: {level: error}
 storage: {filesystem: {rootdirectory: %s}}
-http: {addr: %s, secret: test}
+http: {addr: %s, secret: test%s}
 auth: {htpasswd: {realm: test, path: %s}}
-`, filepath.Join(dir, "data"), host, filepath.Join(dir, "htpasswd")),
+`, filepath.Join(dir, "data"), host, secure, filepath.Join(dir, "htpasswd")),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, file), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -64,9 +82,8 @@ auth: {htpasswd: {realm: test, path: %s}}
 			t.Log(output.String())
 		}
 	})
-	client := &http.Client{Timeout: time.Second}
 	for deadline := time.Now().Add(20 * time.Second); ; {
-		response, err := client.Get("http://" + host + "/v2/")
+		response, err := client.Get(url + "/v2/")
 		if err == nil {
 			_ = response.Body.Close()
 			if response.StatusCode == http.StatusUnauthorized {
@@ -78,6 +95,73 @@ auth: {htpasswd: {realm: test, path: %s}}
 		}
 		time.Sleep(20 * time.Millisecond) // polls with a deadline
 	}
+}
+
+// keyPair is a certificate that signs itself, for 127.0.0.1, in files.
+type keyPair struct {
+	certificate, key string
+	pool             *x509.CertPool
+}
+
+func newKeyPair(t *testing.T) *keyPair {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	pair := &keyPair{filepath.Join(dir, "certificate.pem"), filepath.Join(dir, "key.pem"), x509.NewCertPool()}
+	for file, block := range map[string]*pem.Block{
+		pair.certificate: {Type: "CERTIFICATE", Bytes: certificate}, pair.key: {Type: "PRIVATE KEY", Bytes: private},
+	} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pair.pool.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}))
+	return pair
+}
+
+func TestBuild_pushesOverTLSToWhomItTrustsOnly(t *testing.T) {
+	pair := newKeyPair(t)
+	host := serve(t, pair)
+	workspace := orders().write(t)
+	in := inputs{
+		"image": host + "/acme/orders", "tests": "none", "tags": "v1", "retry-timeout": "1s",
+		"registry-username": "bot", "registry-password": "right-password",
+	}
+	act(t, workspace, in).wants(t, 1, "certificate signed by unknown authority")
+
+	trusting := "SSL_CERT_FILE=" + pair.certificate
+	got := act(t, workspace, in, trusting)
+	got.wants(t, 0)
+	ref, err := name.ParseReference(got.outputs["image"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := remote.Image(ref, remote.WithAuth(&authn.Basic{Username: "bot", Password: "right-password"}),
+		remote.WithTransport(&http.Transport{TLSClientConfig: &tls.Config{RootCAs: pair.pool}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate.Image(img); err != nil {
+		t.Error(err)
+	}
+	again := act(t, workspace, in, trusting)
+	again.built(t, false)
+	act(t, workspace, in.and(inputs{"registry-password": "wrong-password"}), trusting).wants(t, 1, "wrong user or password")
 }
 
 // before puts a counting server before a registry.

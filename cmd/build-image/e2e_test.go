@@ -66,6 +66,12 @@ func (c checkout) with(file, content string) checkout {
 func (c checkout) write(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
+	c.writeTo(t, dir)
+	return dir
+}
+
+func (c checkout) writeTo(t *testing.T, dir string) {
+	t.Helper()
 	for file, content := range c {
 		path := filepath.Join(dir, filepath.FromSlash(file))
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -75,7 +81,6 @@ func (c checkout) write(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	return dir
 }
 
 // inputs are an action's, by name.

@@ -40,18 +40,75 @@ func TestSteal(t *testing.T) {
 			}
 		}
 	}
-	if os.Getuid() == 0 && os.Getenv("EXPECT_USER") != "" {
-		t.Errorf("FOUND root")
+	for _, file := range []string{"CHECKOUT/.git/config", "CHECKOUT/gha-creds-1.json", "CHECKOUT/private"} {
+		data, _ := os.ReadFile(file)
+		look(file, data)
 	}
-	if err := os.WriteFile("written", nil, 0o644); err == nil && os.Getenv("EXPECT_USER") != "" {
-		t.Error("FOUND that the checkout can be written to")
+	filepath.WalkDir("..", func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() && d.Name() != "steal_test.go" {
+			data, _ := os.ReadFile(path)
+			look(path, data)
+		}
+		return nil
+	})
+}
+
+// TestPoison tries to change what the compiler reads.
+func TestPoison(t *testing.T) {
+	if os.Getenv("EXPECT_USER") == "" {
+		t.Skip("not confined")
+	}
+	if os.Getuid() != 65533 {
+		t.Errorf("FOUND user %d", os.Getuid())
+	}
+	for _, dir := range []string{"BUILD", "MODULES", "CHECKOUT", "CHECKOUT/greet"} {
+		filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+			if err != nil {
+				return nil
+			}
+			if d.IsDir() {
+				err = os.WriteFile(filepath.Join(path, "evil.go"), []byte("package evil"), 0o644)
+			} else if file, e := os.OpenFile(path, os.O_WRONLY, 0); e == nil {
+				file.Close()
+			} else {
+				err = e
+			}
+			if err == nil {
+				t.Errorf("FOUND %s writable", path)
+				return filepath.SkipAll
+			}
+			return nil
+		})
+	}
+}
+
+// TestWrite does what tests do: it writes beside its source.
+func TestWrite(t *testing.T) {
+	if err := os.MkdirAll("testdata", 0o755); err != nil {
+		t.Error("FOUND no folder to write to:", err)
+	}
+	for _, file := range []string{"testdata/out", "greet.go", "evil.go"} {
+		if err := os.WriteFile(file, []byte("package greet\n\nconst Evil = 1\n"), 0o644); err != nil {
+			t.Error("FOUND that tests cannot write:", err)
+		}
 	}
 }
 `
 
-func TestBuild_keepsSecretsFromTheCodeItTests(t *testing.T) {
+func TestBuild_keepsSecretsAndSourcesFromTheCodeItTests(t *testing.T) {
 	registry := newServer(t)
-	workspace := orders().with("greet/steal_test.go", hostile).write(t)
+	caches := filepath.Join(os.TempDir(), "fibership-test-caches")
+	workspace := t.TempDir()
+	steal := strings.NewReplacer("CHECKOUT", workspace, "BUILD", filepath.Join(caches, "build"), "MODULES", filepath.Join(caches, "modules")).Replace(hostile)
+	confined := os.Geteuid() == 0 // only another user is kept from reading our memory
+	code := orders()
+	if confined {
+		code = code.with("greet/steal_test.go", steal)
+	} else {
+		secretsOnly, _, _ := strings.Cut(steal, "// TestPoison")
+		code = code.with("greet/steal_test.go", secretsOnly)
+	}
+	code.writeTo(t, workspace)
 	secrets := []string{
 		"ACTIONS_RUNTIME_TOKEN=stolen-runtime", "ACTIONS_ID_TOKEN_REQUEST_TOKEN=stolen-runtime", "AWS_SECRET_ACCESS_KEY=stolen-cloud",
 		"GITHUB_TOKEN=stolen-github",
@@ -59,22 +116,43 @@ func TestBuild_keepsSecretsFromTheCodeItTests(t *testing.T) {
 	in := inputs{
 		"image": registry.host + "/acme/orders", "registry-username": "me", "registry-password": "stolen-password", "push": "false", "tests": "./greet",
 	}
-	// As root only another user is kept from reading our memory.
-	if os.Geteuid() == 0 {
-		caches := filepath.Join(os.TempDir(), "fibership-test-caches")
+	if confined {
 		secrets = append(secrets, "GOCACHE="+filepath.Join(caches, "build"), "GOMODCACHE="+filepath.Join(caches, "modules"))
-		in["test-env"] = "EXPECT_USER=65532"
-		for dir := workspace; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
-			if err := os.Chmod(dir, 0o755); err != nil {
+		in["test-env"] = "EXPECT_USER=yes"
+		// What other steps leave in a checkout.
+		checkout{".git/config": "stolen-github", "private": "stolen-cloud", "gha-creds-1.json": "stolen-cloud"}.writeTo(t, workspace)
+		for _, file := range []string{"private", "gha-creds-1.json"} {
+			if err := os.Chmod(filepath.Join(workspace, file), 0o640); err != nil {
 				t.Fatal(err)
 			}
 		}
+		open(t, workspace)
 	}
 	got := act(t, workspace, in, secrets...)
 	if got.code != 0 || strings.Contains(got.log, "FOUND") {
 		t.Errorf("exit %d\n%s", got.code, got.log)
 	}
-	if os.Geteuid() != 0 {
+	if !confined {
 		t.Log("not root: that another user runs the tests was not tried")
+		return
+	}
+	if source, err := os.ReadFile(filepath.Join(workspace, "greet", "greet.go")); err != nil || string(source) != code["greet/greet.go"] {
+		t.Errorf("the checkout was changed: %q, %v", source, err)
+	}
+	if _, err := os.Stat(filepath.Join(workspace, "greet", "testdata")); err == nil {
+		t.Error("what tests write is in the checkout")
+	}
+	if info, err := os.Stat(filepath.Join(workspace, ".git")); err != nil || info.Mode().Perm() != 0o755 {
+		t.Errorf(".git is left as %v, %v", info.Mode(), err)
+	}
+}
+
+// open lets other users read a folder, as they may a runner's workspace.
+func open(t *testing.T, dir string) {
+	t.Helper()
+	for ; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -33,8 +33,13 @@ var (
 	testFlags   = action.Parsed(spec, "test-flags", "list", "further flags of go test, one a line", parseFlags, action.Example("-race"))
 	testEnv     = action.Parsed(spec, "test-env", "list of `NAME` or `NAME=value`", "variables for the tests, which see no others of the job; a bare NAME takes the job's value", parseTestEnv, action.Example("DATABASE_URL"))
 	testsCache  = spec.Bool("tests-cache", "tests that passed for the very same files, toolchain and flags are not run again; false runs them every time", action.Default("true"))
-	unprivilege = spec.Bool("unprivileged", "in the action's container, where we are root, compiler and tests run as user 65532, who can read the checkout and not write to it; false runs them as root", action.Default("true"))
+	unprivilege = spec.Bool("unprivileged", "in the action's container, where we are root, the compiler runs as user 65532 and tests as 65533, in a copy of the checkout without `.git`; false runs both as root, in the checkout", action.Default("true"))
 	minCoverage = spec.Percent("min-coverage", "fails where fewer statements are covered", action.Example("70%"))
+
+	junit = spec.Text("junit", "also write the results of the tests as JUnit XML to this file, seen from working-directory; the tests are then run every time", action.Example("reports/junit.xml"))
+
+	privateModules = spec.Words("private-modules", "private modules, as in GOPRIVATE; each begins with its host", action.DefaultText("the job's GOPRIVATE"), action.Example("github.com/acme/*"))
+	modulesToken   = spec.Secret("modules-token", "token that may read them; the go command that fetches sees it, and no test does")
 
 	goFlags = action.Parsed(spec, "go-flags", "list", "further flags of go build, one a line", parseFlags, action.Example("-mod=vendor"))
 	ldFlags = spec.Text("ldflags", "further flags of the linker", action.Example("-X main.edition=pro"))
@@ -93,17 +98,22 @@ func plan(r *action.Run, scratch string, environ []string) (*build.Build, error)
 	}
 	suite, err := planSuite(environ)
 	mistake("tests", err)
+	mistake("private-modules", gobuild.ParsePrivate(*privateModules))
+	mistake("modules-token", gobuild.ParseToken(modulesToken.Reveal()))
+	if *modulesToken != "" && len(planPrivate(environ).Patterns) == 0 {
+		mistake("private-modules", errors.New("modules-token is for modules that are named here or in GOPRIVATE"))
+	}
 	if len(wrong) > 0 {
 		return nil, errors.Join(wrong...)
 	}
 
 	source := gobuild.Source{
 		Workspace: workspace, Dir: dir, Package: *mainPackage,
-		Flags: *goFlags, LDFlags: *ldFlags, Tags: *goTags,
+		Flags: *goFlags, LDFlags: *ldFlags, Tags: *goTags, Hidden: image.Secret,
 	}
 	p := build.Plan{
 		Source: source, Suite: suite, Repository: *repository, Tags: imageTags, Platforms: *platforms,
-		Base: *baseImage, Includes: *includes, Push: *push, TestsCache: *testsCache, Scratch: scratch,
+		Base: *baseImage, Includes: *includes, Push: *push, TestsCache: *testsCache && *junit == "", Scratch: scratch,
 		Config: image.Config{
 			Env: *env, Labels: labels.mapped(), Annotations: annotations.mapped(), Port: *port, User: *user,
 		},
@@ -174,6 +184,15 @@ func planSuite(environ []string) (*gobuild.Suite, error) {
 		// A variable of the job mostly names a database or the like.
 		Outside: slices.ContainsFunc(*testEnv, func(item string) bool { return !strings.Contains(item, "=") }),
 	}, nil
+}
+
+// planPrivate names the private modules: those of the input, else the job's.
+func planPrivate(environ []string) gobuild.Private {
+	patterns := *privateModules
+	if len(patterns) == 0 {
+		patterns = gobuild.PrivatePatterns(environ)
+	}
+	return gobuild.Private{Patterns: patterns, Token: modulesToken.Reveal()}
 }
 
 // within refuses a folder that is not there or not in the workspace.

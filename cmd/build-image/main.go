@@ -24,11 +24,17 @@ func run(ctx context.Context, r *action.Run) error {
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(scratch))
 	}
-	release, err := confine(ctx, r, build.Toolchain.(*gobuild.Toolchain))
+	toolchain := build.Toolchain.(*gobuild.Toolchain)
+	release, err := confine(ctx, r, toolchain)
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(scratch))
 	}
 	defer release()
+	forget, err := toolchain.Authorize(ctx, planPrivate(environ))
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(scratch))
+	}
+	defer forget()
 	result, err := build.Run(ctx)
 	return errors.Join(err, report(r, build.Plan, result, err), os.RemoveAll(scratch))
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -14,9 +16,34 @@ import (
 
 // report gives outputs and summary of a build, however far it came.
 func report(r *action.Run, plan build.Plan, result build.Result, failure error) error {
-	err := outputs(r, plan, result)
+	err := errors.Join(outputs(r, plan, result), writeJUnit(plan.Source, result.Tests))
 	r.Summary(summary(plan, result, failure))
 	return err
+}
+
+// writeJUnit writes the file that the input junit asks for, where tests ran. A
+// path in the repository leads out of it by no link: we are root.
+func writeJUnit(source gobuild.Source, tests *gobuild.Tests) error {
+	if *junit == "" || tests == nil {
+		return nil
+	}
+	folder, file := source.Dir, filepath.Clean(*junit)
+	if filepath.IsAbs(file) {
+		folder, file = filepath.Split(file)
+	}
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return fmt.Errorf("write the input junit: %w", err)
+	}
+	defer root.Close()
+	if err := root.MkdirAll(filepath.Dir(file), 0o755); err != nil { // #nosec G301 -- in the checkout, for later steps
+		return fmt.Errorf("write the input junit: %w", err)
+	}
+	out, err := root.Create(file)
+	if err != nil {
+		return fmt.Errorf("write the input junit: %w", err)
+	}
+	return errors.Join(tests.WriteJUnit(out), out.Close())
 }
 
 func outputs(r *action.Run, plan build.Plan, result build.Result) error {
@@ -68,7 +95,7 @@ func summary(plan build.Plan, result build.Result, failure error) string {
 	rows := [][]string{{"repository", action.Code(plan.Repository.Name())}}
 	if result.Image.DigestStr() != "" {
 		rows = append(rows, []string{"digest", action.Code(result.Image.DigestStr())},
-			[]string{"size", megabytes(result.Size) + " compressed"})
+			[]string{"size", megabytes(result.Size) + " compressed" + sinceLast(result)})
 	}
 	if len(result.Tags) > 0 {
 		rows = append(rows, []string{"tags", action.Code(strings.ReplaceAll(tagLines(result), "\n", ", "))})
@@ -146,10 +173,46 @@ func imageDetails(result build.Result) string {
 		return ""
 	}
 	rows := make([][]string, len(result.Layers))
+	columns := []string{"layer", "compressed"}
+	if result.Previous != nil {
+		columns = append(columns, "since "+action.Code(result.Previous.Tag.TagStr()))
+	}
 	for i, layer := range result.Layers {
 		rows[i] = []string{action.Escape(layer.What), megabytes(layer.Size)}
+		if result.Previous != nil {
+			rows[i] = append(rows[i], layerChange(*result.Previous, i, result.Layers))
+		}
 	}
-	return action.Details("Layers", action.Table([]string{"layer", "compressed"}, rows))
+	return action.Details("Layers", action.Table(columns, rows))
+}
+
+// sinceLast tells how the image has grown since the one before.
+func sinceLast(result build.Result) string {
+	if result.Previous == nil {
+		return ""
+	}
+	return fmt.Sprintf(" (%s since %s, which was %s)", difference(result.Size-result.Previous.Size),
+		action.Code(result.Previous.Tag.TagStr()), action.Code(result.Previous.Digest.Hex[:12]))
+}
+
+// layerChange tells what became of layer i: by its digest, else by its place.
+func layerChange(previous build.Previous, i int, layers []build.Layer) string {
+	for _, old := range previous.Layers {
+		if old.Digest == layers[i].Digest {
+			return "unchanged"
+		}
+	}
+	if len(previous.Layers) != len(layers) {
+		return "new"
+	}
+	return difference(layers[i].Size - previous.Layers[i].Size)
+}
+
+func difference(n int64) string {
+	if n == 0 {
+		return "same size"
+	}
+	return fmt.Sprintf("%+.2f kB", float64(n)/1e3)
 }
 
 func megabytes(n int64) string { return fmt.Sprintf("%.2f MB", float64(n)/1e6) }

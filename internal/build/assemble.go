@@ -173,6 +173,9 @@ func (b *Build) config(main gobuild.Main, base *name.Digest) image.Config {
 	if source := sourceURL(main.ModulePath); source != "" {
 		standard["org.opencontainers.image.source"] = source
 	}
+	if id := license(main.ModuleDir); id != "" {
+		standard["org.opencontainers.image.licenses"] = id
+	}
 	if base != nil {
 		// The name stands without its tag, so that the tag moves no digest.
 		standard["org.opencontainers.image.base.name"] = base.Context().Name()
@@ -238,7 +241,7 @@ func tell(images map[string]v1.Image, first string) (blobs, error) {
 		if told, ok := layer.(interface{ Comment() string }); ok {
 			what = told.Comment()
 		}
-		parts.layers = append(parts.layers, Layer{What: what, Size: size.Size})
+		parts.layers = append(parts.layers, Layer{What: what, Digest: size.Digest, Size: size.Size})
 	}
 	return parts, nil
 }

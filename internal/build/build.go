@@ -42,8 +42,9 @@ type Result struct {
 	Reused    bool       // found by its inputs, so nothing was compiled
 	Tags      []name.Tag // that point at the image now
 	Platforms map[string]v1.Hash
-	Layers    []Layer // of the first platform
-	Size      int64   // compressed bytes, every blob counted once
+	Layers    []Layer   // of the first platform
+	Size      int64     // compressed bytes, every blob counted once
+	Previous  *Previous // what a tag pointed at before; nil where nothing did or nothing changed
 	Tests     *gobuild.Tests
 
 	TestsReused bool // they passed for the same files before, and were not run
@@ -53,8 +54,9 @@ type Result struct {
 
 // Layer is one layer for people to read of.
 type Layer struct {
-	What string
-	Size int64 // compressed bytes
+	What   string
+	Digest v1.Hash // of the compressed bytes
+	Size   int64   // compressed bytes
 }
 
 // Toolchain tests, compiles and describes the plan's source.
@@ -187,6 +189,7 @@ func (b *Build) make(ctx context.Context, main gobuild.Main, base *name.Digest, 
 		tests   gobuild.Tests
 		content registry.Content
 		parts   blobs
+		before  *Previous
 	)
 	defer timed(result.Seconds, "test and compile")()
 	group, ctx := errgroup.WithContext(ctx)
@@ -202,6 +205,9 @@ func (b *Build) make(ctx context.Context, main gobuild.Main, base *name.Digest, 
 	})
 	group.Go(func() error {
 		_, err := search.answer(ctx, forever)
+		if err == nil && b.Push {
+			before = b.previous(ctx)
+		}
 		return err
 	})
 	err := group.Wait()
@@ -217,6 +223,9 @@ func (b *Build) make(ctx context.Context, main gobuild.Main, base *name.Digest, 
 	}
 	result.Image = b.Repository.Digest(digest.String())
 	result.Platforms, result.Layers, result.Size = parts.platforms, parts.layers, parts.size
+	if before != nil && before.Digest != digest {
+		result.Previous = before
+	}
 	return content, nil
 }
 

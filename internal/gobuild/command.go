@@ -5,18 +5,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"syscall"
 	"time"
 )
 
-// user is whom the toolchain runs as; nil for whoever we are.
+// user is whom the toolchain runs as.
 type user struct {
-	id      uint32
-	home    string
-	cache   string // GOCACHE; its default lies in a home that is not theirs
-	modules string // GOMODCACHE, likewise
+	id     uint32
+	home   string
+	places []string // GOCACHE and the like, as NAME=value: their defaults lie in another home
 }
 
 // command prepares the go command. It and all that it starts form one process
@@ -28,8 +28,11 @@ func (t *Toolchain) command(ctx context.Context, env []string, args ...string) *
 	cmd.Env = append(append(append([]string{}, t.environ...), "PWD="+t.source.Dir), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if t.user != nil {
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: t.user.id, Gid: t.user.id}
-		cmd.Env = append(cmd.Env, "HOME="+t.user.home, "USER=nobody", "GOCACHE="+t.user.cache, "GOMODCACHE="+t.user.modules)
+		cmd.Env = append(append(cmd.Env, "HOME="+t.user.home), t.user.places...)
+		if int(t.user.id) != os.Geteuid() {
+			cmd.SysProcAttr.Credential = &syscall.Credential{Uid: t.user.id, Gid: t.user.id}
+			cmd.Env = append(cmd.Env, "USER=nobody")
+		}
 	}
 	cmd.Cancel = func() error {
 		err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
@@ -89,13 +92,19 @@ func (e *ToolchainError) Error() string {
 
 func (e *ToolchainError) Unwrap() error { return e.Cause }
 
+// private says whether a module could not be had for want of credentials.
+func private(output string) bool {
+	return strings.Contains(output, "terminal prompts disabled") || strings.Contains(output, "could not read Username") ||
+		strings.Contains(output, ": 401 Unauthorized")
+}
+
 // Next tells the step to take for the reasons that are known.
 func (e *ToolchainError) Next() string {
 	switch {
 	case errors.Is(e.Cause, exec.ErrNotFound):
 		return "run the action in its container, which has the Go toolchain, or put go on the PATH"
-	case strings.Contains(e.Text, "terminal prompts disabled"), strings.Contains(e.Text, "could not read Username"):
-		return "a module is private: set GOPRIVATE in the job's env and give access with a netrc file"
+	case private(e.Text):
+		return "a module is private: name it in the input private-modules and give a token that may read it in modules-token"
 	case strings.Contains(e.Text, "missing go.sum entry"), strings.Contains(e.Text, "updates to go.mod needed"):
 		return "run go mod tidy and commit go.mod and go.sum"
 	case strings.Contains(e.Text, "go.mod file not found"), strings.Contains(e.Text, "cannot find main module"):

@@ -57,7 +57,7 @@ func (t *Toolchain) Compile(ctx context.Context, target Target, out string) erro
 		return t.take(program, out)
 	}
 	var exit *exec.ExitError
-	if ctx.Err() == nil && errors.As(err, &exit) {
+	if ctx.Err() == nil && errors.As(err, &exit) && !private(output.String()) {
 		if notes := t.compilerNotes(output.String()); len(notes) > 0 {
 			_, _ = t.log.Foreign().Write(output.Bytes())
 			return &CompileError{Package: t.source.Package, Target: target, Output: clip(output.String(), 1<<16), notes: notes}

@@ -26,7 +26,13 @@ type Source struct {
 	Flags     []string // further flags of go build
 	LDFlags   string   // further flags of the linker
 	Tags      []string // build tags
+
+	// Hidden says whether tests that run apart must not see a file, by its
+	// slash-separated path in Workspace; nil hides none.
+	Hidden func(path string) bool
 }
+
+func (s Source) hides(path string) bool { return s.Hidden != nil && s.Hidden(path) }
 
 // Target is what a binary is compiled for, in the toolchain's words.
 type Target struct {
@@ -58,7 +64,8 @@ func (t Target) environ() []string {
 type Toolchain struct {
 	source  Source
 	environ []string
-	user    *user
+	user    *user // whom it runs as; nil for whoever we are
+	tests   *user // whom tests run as; nil for the same
 	log     progress.Log
 }
 
@@ -73,6 +80,7 @@ type Main struct {
 	ImportPath string
 	Name       string // of the binary, as go build would name it
 	ModulePath string
+	ModuleDir  string
 	GoRoot     string // of the toolchain that compiles it
 	GoVersion  string // go1.26.8
 }
@@ -139,7 +147,7 @@ func (t *Toolchain) Describe(ctx context.Context) (Main, error) {
 	}
 	main := Main{ImportPath: p.ImportPath, Name: binaryName(p.ImportPath, p.Dir)}
 	if p.Module != nil {
-		main.ModulePath = p.Module.Path
+		main.ModulePath, main.ModuleDir = p.Module.Path, p.Module.Dir
 	}
 	main.GoRoot, main.GoVersion = env.GOROOT, env.GOVERSION
 	return main, nil
@@ -182,7 +190,7 @@ var offline = []string{"GOPROXY=off"}
 // list runs go list with the source's tags and decodes its records.
 func (t *Toolchain) list(ctx context.Context, env []string, args ...string) ([]*listed, error) {
 	command := append([]string{
-		"list",
+		"list", "-buildvcs=false",
 		"-json=Dir,ImportPath,Name,GoFiles,CgoFiles,CFiles,CXXFiles,MFiles,HFiles,FFiles,SFiles,SwigFiles,SwigCXXFiles,SysoFiles,EmbedFiles,Imports,ImportMap,Standard,Module,Error",
 	}, t.tagFlags()...)
 	out, err := t.output(ctx, env, append(command, args...)...)

@@ -63,8 +63,10 @@ func (r *results) endTest(e event, c Case, output string) {
 	switch e.Action {
 	case "pass":
 		r.done.Passed++
+		c.Outcome = Passed
 	case "skip":
 		r.done.Skipped++
+		c.Outcome = Skipped
 	case "fail":
 		r.done.Failed++
 		for i := range len(e.Test) {
@@ -75,11 +77,13 @@ func (r *results) endTest(e event, c Case, output string) {
 		_, _ = io.WriteString(r.log.Foreign(), output)
 		// A parent fails because its part did: only the part has something to say.
 		if r.parents[key{e.Package, e.Test}] && firstComplaint(output) == "" && !panicked(output) {
+			r.done.Cases = append(r.done.Cases, c)
 			return
 		}
 		c.Output = clip(output, maxOutput)
 		r.done.Failures = append(r.done.Failures, c)
 	}
+	r.done.Cases = append(r.done.Cases, c)
 	r.done.Slowest = append(r.done.Slowest, c)
 	if len(r.done.Slowest) > 256 {
 		r.done.Slowest = slowest(r.done.Slowest)
@@ -114,6 +118,7 @@ func (r *results) endPackage(e event, c Case, output string) {
 	c.Output = clip(output, maxOutput)
 	r.done.Failed++
 	r.done.Failures = append(r.done.Failures, c)
+	r.done.Cases = append(r.done.Cases, c)
 }
 
 func (r *results) tests() Tests {

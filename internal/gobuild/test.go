@@ -34,6 +34,7 @@ type Tests struct {
 	Coverage float64 `json:"-"`       // share of statements, 0 to 1; -1 where there are none
 	Slowest  []Case  `json:"-"`       // at most five, the slowest first
 	Failures []Case  `json:"-"`
+	Cases    []Case  `json:"-"` // every test, in the order in which they ended
 }
 
 // Case is one test.
@@ -41,10 +42,21 @@ type Case struct {
 	Package string
 	Name    string // empty for what concerns the package as a whole
 	Seconds float64
+	Outcome Outcome
 	Output  string // of a failed one, its last 64 KiB at most
 
 	build bool // Output is the compiler's
 }
+
+// Outcome is how a test ended.
+type Outcome int
+
+// The zero outcome is the bad one, so that what was forgotten never passes.
+const (
+	Failed Outcome = iota
+	Passed
+	Skipped
+)
 
 func (c Case) String() string {
 	if c.Name == "" {
@@ -89,9 +101,31 @@ func (e *CoverageError) Error() string {
 // Next tells the choice.
 func (e *CoverageError) Next() string { return "test more, or lower the input min-coverage" }
 
-// Test runs the suite. Tests holds what was seen also where it fails; the
-// error is a *TestError where code is to blame.
+// Test runs the suite, as the user and in the copy of the checkout that are the
+// tests' own where Unprivileged has arranged that. Tests holds what was seen
+// also where it fails; the error is a *TestError where code is to blame.
 func (t *Toolchain) Test(ctx context.Context, suite Suite) (Tests, error) {
+	alone, release, err := t.apart(ctx)
+	if err != nil {
+		return Tests{}, err
+	}
+	defer release()
+	var fetched error
+	if alone != t {
+		fetched = t.fetch(ctx, suite)
+	}
+	var toolchain *ToolchainError
+	if errors.As(fetched, &toolchain) && private(toolchain.Text) {
+		return Tests{}, fetched
+	}
+	tests, err := alone.test(ctx, suite)
+	if fetched != nil && errors.As(err, &toolchain) {
+		return tests, fetched // the reason, where the other is what came of it
+	}
+	return tests, err
+}
+
+func (t *Toolchain) test(ctx context.Context, suite Suite) (Tests, error) {
 	profile, err := os.CreateTemp(lookup(t.environ, "TMPDIR"), "fibership-cover-")
 	if err != nil {
 		return Tests{}, err

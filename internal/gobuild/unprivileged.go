@@ -14,14 +14,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nobody is whom a user's code runs as where we are root: it can read the
-// checkout, and neither our memory nor the runner's files.
-const nobody = 65532
+// Whom a user's code runs as where we are root. Both can read the checkout, and
+// neither our memory nor the runner's files. Tests are arbitrary code, so they
+// run as a user who can write to nothing that the compiler reads: not to its
+// caches and not to its sources.
+const (
+	nobody = 65532 // the compiler
+	tester = 65533 // tests
+)
 
 // Unprivileged arranges that from now on the toolchain, and the code that it
-// compiles and tests, run as another user, where this process is root. caches
-// says that Go's caches may be given to that user; without it they must be
-// writable for it already. The release function removes what was made for it.
+// compiles and tests, run as other users, where this process is root. caches
+// says that Go's caches may be given to them; without it they must be writable
+// for them already. The release function removes what was made for it.
 //
 // Where it cannot be arranged the error says why, and the toolchain runs as
 // whoever we are.
@@ -39,41 +44,86 @@ func (t *Toolchain) Unprivileged(ctx context.Context, caches bool) (release func
 		return release, err
 	}
 	for _, dir := range []string{t.source.Workspace, t.source.Dir, env["GOROOT"]} {
-		if err := allows(dir, 0o5); err != nil {
+		if err := allows(dir, 0o5, tester); err != nil {
 			return release, err
 		}
 	}
-	cache := strings.TrimSpace(string(out))
-	for _, dir := range []string{cache, env["GOMODCACHE"]} {
-		if err := handOver(dir, caches); err != nil {
+	cache, modules := strings.TrimSpace(string(out)), env["GOMODCACHE"]
+	// Nothing compiled for tests is of use to the release, whose paths are
+	// trimmed, so that a cache of their own costs no work.
+	tests := cache + "-tests"
+	for dir, id := range map[string]uint32{cache: nobody, modules: nobody, tests: tester} {
+		if err := handOver(dir, id, caches); err != nil {
 			return release, err
 		}
 	}
-	home, err := os.MkdirTemp("", "fibership-home-")
+	show, err := conceal(filepath.Join(t.source.Workspace, ".git"))
 	if err != nil {
 		return release, err
 	}
-	if err := os.Chown(home, nobody, nobody); err != nil {
-		return release, errors.Join(err, os.RemoveAll(home))
+	var homes []string
+	release = func() {
+		show()
+		for _, home := range homes {
+			_ = os.RemoveAll(home)
+		}
 	}
-	t.user = &user{id: nobody, home: home, cache: cache, modules: env["GOMODCACHE"]}
-	return func() { _ = os.RemoveAll(home) }, nil
+	for _, u := range []struct {
+		id    uint32
+		cache string
+		who   **user
+	}{{nobody, cache, &t.user}, {tester, tests, &t.tests}} {
+		home, err := newHome(u.id)
+		if err != nil {
+			t.user, t.tests = nil, nil
+			release()
+			return func() {}, err
+		}
+		homes = append(homes, home)
+		*u.who = &user{id: u.id, home: home, places: []string{"GOCACHE=" + u.cache, "GOMODCACHE=" + modules}}
+	}
+	return release, nil
 }
 
-// allows says whether nobody may do to dir, and to every folder above it, what
+// newHome makes a home for a user, for nobody else's eyes.
+func newHome(id uint32) (string, error) {
+	home, err := os.MkdirTemp("", "fibership-home-")
+	if err != nil {
+		return "", err
+	}
+	if err := os.Chown(home, int(id), int(id)); err != nil {
+		return "", errors.Join(err, os.RemoveAll(home))
+	}
+	return home, nil
+}
+
+// conceal closes a folder to all but its owner until show is called. Checking
+// out leaves the job's token in .git, and no compiler needs what lies there.
+func conceal(dir string) (show func(), err error) {
+	info, err := os.Lstat(dir)
+	if err != nil || !info.IsDir() { // that of a worktree is a file, which leads out of the checkout
+		return func() {}, nil //nolint:nilerr // there is nothing to conceal
+	}
+	if err := os.Chmod(dir, 0o700); err != nil { // #nosec G302 -- a folder, and narrower than it was
+		return nil, err
+	}
+	return func() { _ = os.Chmod(dir, info.Mode().Perm()) }, nil
+}
+
+// allows says whether a user may do to dir, and to every folder above it, what
 // the bits of others allow; a folder above needs no more than to be passed.
-func allows(dir string, want fs.FileMode) error {
+func allows(dir string, want fs.FileMode, id uint32) error {
 	for path := filepath.Clean(dir); ; path = filepath.Dir(path) {
 		info, err := os.Stat(path)
 		if err != nil {
 			return err
 		}
 		bits := info.Mode().Perm() & 0o7
-		if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid == nobody {
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid == id {
 			bits = info.Mode().Perm() >> 6 & 0o7
 		}
 		if bits&want != want {
-			return fmt.Errorf("user %d may not use %s (%s)", nobody, path, info.Mode())
+			return fmt.Errorf("user %d may not use %s (%s)", id, path, info.Mode())
 		}
 		if path == filepath.Dir(path) {
 			return nil
@@ -82,25 +132,25 @@ func allows(dir string, want fs.FileMode) error {
 	}
 }
 
-// handOver lets nobody use a cache: it is made where it is not there, and
+// handOver lets a user write to a cache: it is made where it is not there, and
 // given away where that is allowed.
-func handOver(dir string, give bool) error {
+func handOver(dir string, id uint32, give bool) error {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		if err := os.MkdirAll(dir, 0o755); err != nil { // #nosec G301 -- a cache that others read
 			return err
 		}
-		if err := os.Chown(dir, nobody, nobody); err != nil {
+		if err := os.Chown(dir, int(id), int(id)); err != nil {
 			return err
 		}
 	}
-	if err := allows(filepath.Dir(dir), 0o1); err != nil {
+	if err := allows(filepath.Dir(dir), 0o1, id); err != nil {
 		return err
 	}
-	if allows(dir, 0o7) == nil {
+	if allows(dir, 0o7, id) == nil {
 		return nil
 	}
 	if !give {
-		return fmt.Errorf("user %d may not write to %s", nobody, dir)
+		return fmt.Errorf("user %d may not write to %s", id, dir)
 	}
 	root, err := os.OpenRoot(dir) // what lies there may belong to code that ran before
 	if err != nil {
@@ -111,7 +161,7 @@ func handOver(dir string, give bool) error {
 		if err != nil {
 			return err
 		}
-		return root.Lchown(path, nobody, nobody)
+		return root.Lchown(path, int(id), int(id))
 	})
 }
 

@@ -35,23 +35,23 @@ func TestHandOver_givesACacheAwayOnlyWhereItMay(t *testing.T) {
 		}
 		return info.Sys().(*syscall.Stat_t).Uid
 	}
-	if err := handOver(cache, false); err == nil || owner(cache) == nobody {
+	if err := handOver(cache, nobody, false); err == nil || owner(cache) == nobody {
 		t.Errorf("given away unasked: %v", err)
 	}
-	if err := handOver(cache, true); err != nil || owner(cache) != nobody || owner(filepath.Join(cache, "a")) != nobody {
+	if err := handOver(cache, nobody, true); err != nil || owner(cache) != nobody || owner(filepath.Join(cache, "a")) != nobody {
 		t.Errorf("not given: %v", err)
 	}
 	if owner(outside) == nobody {
 		t.Error("what a link leads to was given away too")
 	}
 	fresh := filepath.Join(above, "new", "cache")
-	if err := handOver(fresh, false); err != nil || owner(fresh) != nobody {
+	if err := handOver(fresh, nobody, false); err != nil || owner(fresh) != nobody {
 		t.Errorf("not made: %v", err)
 	}
 	if err := os.Chmod(above, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := handOver(cache, true); err == nil {
+	if err := handOver(cache, nobody, true); err == nil {
 		t.Error("a cache that cannot be reached was taken for one that can")
 	}
 }
