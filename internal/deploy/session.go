@@ -47,12 +47,15 @@ func Open(ctx context.Context, t Target) (*Session, error) {
 	if err := reachable(ctx, t, append(reads(t.Namespace), writes(t.Namespace)...)); err != nil {
 		return nil, err
 	}
-	lock, err := acquire(ctx, t)
+	// The store that holds the lock fences its own writes, and it alone may
+	// sweep what killed runs left of a record.
+	store := history.Open(t.Cluster, t.Service, t.Environment, t.Namespace)
+	lock, err := acquire(ctx, t, store)
 	if err != nil {
 		return nil, err
 	}
 	t.Cluster = t.Cluster.Fenced(lock.Check)
-	s := &Session{Target: t, lock: lock, store: history.Open(t.Cluster, t.Service, t.Environment, t.Namespace)}
+	s := &Session{Target: t, lock: lock, store: store}
 	if s.History, err = s.store.List(ctx); err != nil {
 		s.Close(ctx)
 		return nil, &Refusal{Reason: "read the history of " + t.Service, Err: err}
@@ -142,10 +145,9 @@ func list(missing []cluster.Access) string {
 	return text
 }
 
-func acquire(ctx context.Context, t Target) (*history.Lock, error) {
+func acquire(ctx context.Context, t Target, store *history.Store) (*history.Lock, error) {
 	waitCtx, cancel := context.WithTimeout(ctx, t.Timeout)
 	defer cancel()
-	store := history.Open(t.Cluster, t.Service, t.Environment, t.Namespace)
 	lock, err := store.Lock(waitCtx, t.Holder, func(w history.Wait) {
 		t.Log.Linef("waiting: %s is being changed by %s since %s (place %d in the line)",
 			t.Service, w.By, w.Since.UTC().Format("15:04:05"), w.Position)
