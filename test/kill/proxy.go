@@ -125,10 +125,10 @@ func (p *Proxy) note(r *http.Request) int {
 func (p *Proxy) Kills(kill func() error) { p.kill <- kill }
 
 func (p *Proxy) strike() {
-	err := (<-p.kill)()
-	p.mu.Lock()
+	kill := <-p.kill
+	p.mu.Lock() // until it is noted: whoever waited for the process asks at once
 	defer p.mu.Unlock()
-	p.killed, p.fired = true, err
+	p.killed, p.fired = true, kill()
 }
 
 // Killed says whether the point was reached, and at which request. A process

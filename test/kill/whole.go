@@ -18,13 +18,17 @@ import (
 // whole wants the environment to be on exactly one release, soon: pods that
 // were taken down end by themselves.
 func (l *lane) whole(ctx context.Context) (release.Record, error) {
+	var last error
 	for {
 		live, err := l.look(ctx)
 		if err == nil {
 			return live, nil
 		}
+		if ctx.Err() == nil {
+			last = err
+		}
 		if pause(ctx) != nil {
-			return live, err
+			return live, last
 		}
 	}
 }
