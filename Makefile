@@ -42,6 +42,11 @@ test: cluster workflows ## Everything that can run here: units, real API server,
 	go test -C test/cluster ./...
 	$(IN) go test -timeout 30m ./...
 
+bench-rollback: cluster build ## Rollback against kubectl and helm, and a kill at every request (compiles helm once; BENCHFLAGS=-no-kill measures only)
+	CGO_ENABLED=0 go build -C tools/helm -trimpath -ldflags='-s -w' -o ../../bin/helm helm.sh/helm/v4/cmd/helm
+	go build -o bin/bench-rollback ./test/bench/rollback
+	$(IN) bin/bench-rollback -out docs/benchmarks.md $(BENCHFLAGS)
+
 generate: ## Render action.yml files and README tables from the programs' declarations
 	go test ./cmd -run TestDocs -count=1 -update
 

@@ -1,0 +1,112 @@
+// Command rollback measures, in one run on the test cluster, how long it takes
+// until all pods are the old version's again: by our rollback, by kubectl
+// rollout undo with rollout status, and by helm rollback --wait, in turn, under
+// load. Then it kills our actions at every request to the API server, and
+// counts what the next run could not mend.
+//
+//	make bench-rollback
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+
+	"github.com/fibership/fibership/internal/cluster"
+	"github.com/fibership/fibership/internal/testcluster"
+	"github.com/fibership/fibership/test/kill"
+)
+
+var (
+	bin    = flag.String("bin", "bin", "the folder of the actions' binaries and of helm")
+	rounds = flag.Int("rounds", 10, "how often each of the tools rolls back")
+	sample = flag.Int("kill-sample", 0, "how many points of each action are killed at; 0: every request, before and after")
+	lanes  = flag.Int("kill-lanes", 2, "how many points of each action are tried at once")
+	noKill = flag.Bool("no-kill", false, "measure only")
+	out    = flag.String("out", "", "a Markdown file whose section on rollback is replaced; empty: standard output only")
+)
+
+func main() {
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "bench-rollback:", err)
+		os.Exit(1) //nolint:gocritic // nothing is left to be undone
+	}
+}
+
+func run(ctx context.Context) error {
+	host := os.Getenv("FIBERSHIP_TEST_REGISTRY")
+	if host == "" {
+		return errors.New("FIBERSHIP_TEST_REGISTRY is not set: run it as bin/cluster in -- bin/bench-rollback")
+	}
+	client, err := cluster.Connect(cluster.Options{})
+	if err != nil {
+		return err
+	}
+	folder, err := filepath.Abs(*bin)
+	if err != nil {
+		return err
+	}
+	var images [2]string
+	for i := range images {
+		if images[i], err = testcluster.Publish(ctx, host, "bench/web", fmt.Sprint(i+1)); err != nil {
+			return fmt.Errorf("publish the service: %w", err)
+		}
+	}
+	machine := describeMachine()
+	measured, err := compare(ctx, client, folder, images)
+	if err != nil {
+		return err
+	}
+	text := machine + "\n\n" + table(measured)
+	if !*noKill {
+		killed, err := killAll(ctx, client, folder, images)
+		if err != nil {
+			return err
+		}
+		text += "\n" + killed
+	}
+	fmt.Println(text)
+	if *out == "" {
+		return nil
+	}
+	return replaceSection(*out, "rollback", "## Rollback\n\n"+text)
+}
+
+// killAll tries the kill matrix and tells of it as Markdown.
+func killAll(ctx context.Context, client *cluster.Client, folder string, images [2]string) (string, error) {
+	counts := map[string]int{}
+	done := 0
+	m := &kill.Matrix{
+		Client: client, Bin: folder, Images: images, Victims: kill.Victims, Lanes: *lanes, Sample: *sample, Seed: 1,
+		Counted: func(victim string, requests int) { counts[victim] = requests },
+		Tell: func(t kill.Tried) {
+			done++
+			if t.Err != nil {
+				fmt.Fprintf(os.Stderr, "%v: %v\n%s\n", t, t.Err, t.Log)
+			} else if done%20 == 0 {
+				fmt.Fprintf(os.Stderr, "%d points tried\n", done)
+			}
+		},
+	}
+	report, err := m.Run(ctx)
+	if err != nil {
+		return "", err
+	}
+	var text strings.Builder
+	text.WriteString("Killed by SIGKILL at requests to the API server, before the server sees the request and after it has done it; then another run comes (`rollback` with `to: live`, the same run again, or a plain `rollback`, in turn).\n\n")
+	text.WriteString("| killed | requests of one run |\n|---|---:|\n")
+	for _, v := range kill.Victims {
+		fmt.Fprintf(&text, "| %s | %d |\n", v.Name, counts[v.Name])
+	}
+	fmt.Fprintf(&text, "\n| points tried | killed there | ended before | not on exactly one release after the next run | requests of users | lost |\n|---:|---:|---:|---:|---:|---:|\n| %d | %d | %d | %d | %d | %d |\n",
+		report.Points, report.Reached, report.Points-report.Reached, len(report.Failed), report.Sent, report.Lost)
+	return text.String(), nil
+}
