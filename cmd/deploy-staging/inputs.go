@@ -24,6 +24,7 @@ var (
 	files       = target.DeclareManifests(spec)
 	smoke       = action.ListOf(spec, "smoke-tests", "requests to the release through the API server, `METHOD /path => STATUS [contains \"text\"] [json .path == value]`", load.ParseSmoke, action.DefaultText("`GET <readiness-path> => 200`"), action.Example(`GET /orders => 200 json .orders == []`))
 	integration = spec.Text("integration-tests", "a manifest of a Job that tests the release from inside the cluster; its log is streamed, its exit is the verdict. `IMAGE` and `SERVICE_URL` are filled in", action.Example("deploy/integration.yaml"))
+	allowOlder  = spec.Bool("allow-older", "deploy a commit also where a newer one is live", action.Default("false"))
 	onFailure   = spec.Choice("on-failure", "what becomes of a release that fails", []string{"rollback", "keep"}, action.Default("rollback"))
 )
 
@@ -49,15 +50,15 @@ func planned(ctx context.Context, r *action.Run, t deploy.Target) (deploy.Plan, 
 	if err := deploy.CheckImage(ctx, images, digest.String(), r.Log); err != nil {
 		return deploy.Plan{}, err
 	}
-	tests, err := tried(t, objects, job)
+	tests, err := tried(ctx, r, t, objects, job)
 	return deploy.Plan{
 		Record: in.Record(r, spec.Name, digest.String()), Objects: objects, Before: before,
-		Tests: tests, Keep: *onFailure == "keep",
+		Tests: tests, Keep: *onFailure == "keep", AllowOlder: *allowOlder,
 	}, err
 }
 
 // tried is what the release is put to the test with, in order.
-func tried(t deploy.Target, objects []*unstructured.Unstructured, job *jobs.Job) ([]deploy.Test, error) {
+func tried(ctx context.Context, r *action.Run, t deploy.Target, objects []*unstructured.Unstructured, job *jobs.Job) ([]deploy.Test, error) {
 	front, err := deploy.FrontOf(t.Service, objects)
 	if err != nil {
 		return nil, err
@@ -74,7 +75,11 @@ func tried(t deploy.Target, objects []*unstructured.Unstructured, job *jobs.Job)
 	if job != nil {
 		tests = append(tests, deploy.IntegrationTests(job))
 	}
-	return tests, nil
+	heavy, err := loadTest(ctx, r, front)
+	if heavy != nil {
+		tests = append(tests, heavy)
+	}
+	return tests, err
 }
 
 // refused tells of a release that came to nothing.

@@ -5,13 +5,19 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 
 	"github.com/fibership/fibership/cmd/internal/target"
 	"github.com/fibership/fibership/internal/action"
 	"github.com/fibership/fibership/internal/deploy"
 )
 
-func main() { action.Main(spec, run) }
+func main() {
+	if isWorker(os.Args) {
+		os.Exit(worker(os.Args[2:]))
+	}
+	action.Main(spec, run)
+}
 
 func run(ctx context.Context, r *action.Run) error {
 	t, err := in.Target(r)

@@ -38,6 +38,7 @@ var (
 	requestsMetric = spec.Text("requests-metric", "the counter or histogram of requests, for `pods`", action.DefaultText("recognised: OpenTelemetry's names and the usual ones"))
 	latencyMetric  = spec.Text("latency-metric", "the histogram of latency in seconds, for `pods`", action.DefaultText("recognised likewise"))
 	watch          = spec.Duration("watch", "how long the new version is watched after it took over; failing then rolls back", action.Default("2m"))
+	keepPrevious   = spec.Duration("keep-previous", "how long the previous version stays warm, without traffic, for an instant rollback", action.Default("0s"))
 	onInconclusive = spec.Choice("on-inconclusive", "what too little data to judge leads to",
 		[]string{string(promote.AbortInconclusive), string(promote.HoldInconclusive), string(promote.AdvanceInconclusive)}, action.Default(string(promote.AbortInconclusive)))
 	in    = target.Declare(spec, "production")
@@ -84,7 +85,7 @@ func planned(ctx context.Context, r *action.Run, t deploy.Target) (promote.Plan,
 	return promote.Plan{
 		Plan:     deploy.Plan{Record: record, Objects: objects, Before: before},
 		Strategy: promote.Strategy(*strategy),
-		Steps:    *steps, StepDuration: *stepDuration, Watch: *watch,
+		Steps:    *steps, StepDuration: *stepDuration, Watch: *watch, KeepPrevious: *keepPrevious,
 		Checks: *checks, Source: measured(r, t), OnInconclusive: promote.Policy(*onInconclusive),
 	}, nil
 }

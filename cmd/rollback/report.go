@@ -36,7 +36,7 @@ func listed(r *action.Run, t deploy.Target, h release.History) error {
 func setHistory(r *action.Run, h release.History) error {
 	plain := make(release.History, 0, len(h))
 	for _, record := range h {
-		record.Objects, record.Beside = nil, nil
+		record.Objects, record.Beside, record.Load = nil, nil, nil
 		plain = append(plain, record)
 	}
 	return target.SetJSON(r, "history", plain)

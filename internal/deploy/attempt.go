@@ -63,6 +63,17 @@ func wantedObjects(changes []Change) []release.Object {
 	return objects
 }
 
+// wanted is the release's objects, in order.
+func (a *Attempt) wanted() []*unstructured.Unstructured {
+	var objects []*unstructured.Unstructured
+	for _, c := range a.changes {
+		if c.Wanted != nil {
+			objects = append(objects, c.Wanted)
+		}
+	}
+	return objects
+}
+
 // Step records that the named step is about to be taken, with all that the
 // record holds by now.
 func (a *Attempt) Step(ctx context.Context, step string) error {
@@ -159,6 +170,9 @@ func (a *Attempt) Finish(ctx context.Context) error {
 		return err
 	}
 	if err := a.removeChanged(ctx, a.changes); err != nil {
+		return err
+	}
+	if err := a.coolDown(ctx); err != nil {
 		return err
 	}
 	a.Record.Status, a.Record.Ended, a.Record.Weight = release.Succeeded, time.Now().UTC(), 100

@@ -54,6 +54,11 @@ type Plan struct {
 	Before *jobs.Job
 	// Tests put the release to the test once it serves, one after another.
 	Tests []Test
+	// Warm is the release to be restored where it is still running, without
+	// traffic; nil where it is not.
+	Warm *release.Warm
+	// AllowOlder lets a commit through that is older than the one live.
+	AllowOlder bool
 	// Keep leaves a failed release where it is.
 	Keep bool
 }
@@ -156,6 +161,11 @@ func (a *Attempt) roll(ctx context.Context, p Plan) error {
 	if err := a.Before(ctx, p.Before); err != nil {
 		return err
 	}
+	if p.Warm != nil {
+		if err := a.divert(ctx, p.Warm); err != nil {
+			return err
+		}
+	}
 	if err := a.Apply(ctx); err != nil {
 		return err
 	}
@@ -192,6 +202,11 @@ func (s *Session) Prepare(ctx context.Context, p Plan) (Result, error) {
 	r := p.record()
 	result := s.result(r)
 	var err error
+	if !p.AllowOlder {
+		if err := older(result.Previous, r); err != nil {
+			return result, err
+		}
+	}
 	if result.Changes, err = s.Compare(ctx, p.Objects); err != nil {
 		return result, err
 	}
@@ -231,7 +246,7 @@ func (s *Session) plan(ctx context.Context, p Plan) (Result, error) {
 
 // recheck puts a release to the test that is live already.
 func (s *Session) recheck(ctx context.Context, p Plan, result Result) (Result, error) {
-	result.Record.Checks = nil
+	result.Record.Checks, result.Record.Load = nil, nil
 	err := s.test(ctx, p.Tests, &result.Record)
 	result.Checks = result.Record.Checks
 	if err != nil {

@@ -69,7 +69,7 @@ func (s *Session) Restore(ctx context.Context, b Back) (Plan, error) {
 	r := b.Record
 	r.Image, r.Commit, r.Ref, r.Committed = found.Image, found.Commit, found.Ref, found.Committed
 	r.Restored, r.Before = found.Revision, found.Before
-	return Plan{Record: r, Objects: objects}, nil
+	return Plan{Record: r, Objects: objects, Warm: s.warm(found)}, nil
 }
 
 // barred refuses to go behind a barrier.

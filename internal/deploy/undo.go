@@ -136,6 +136,9 @@ func (a *Attempt) undo(ctx context.Context, wait bool) error {
 	if err := a.remove(ctx, a.Record.Beside); err != nil {
 		return err
 	}
+	if err := a.removeWarm(ctx); err != nil {
+		return err
+	}
 	if err := a.removeChanged(ctx, changes); err != nil {
 		return err
 	}

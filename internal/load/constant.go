@@ -19,6 +19,7 @@ const mostProblems = 10
 // Report is what a load came to, the warm-up left out.
 type Report struct {
 	analysis.Measurement
+	Began    time.Time        `json:"began,omitzero"`     // of the window
 	Statuses map[int]int64    `json:"statuses,omitempty"` // requests by status; 0: no answer
 	Problems map[string]int64 `json:"problems,omitempty"` // why there was no answer, the ten kinds first seen
 }
@@ -51,6 +52,7 @@ func (s Spec) Run(ctx context.Context, client *http.Client, base *url.URL) (Repo
 	)
 	report := Report{Statuses: map[int]int64{}, Problems: map[string]int64{}}
 	from := began.Add(s.WarmUp)
+	report.Began = from.UTC().Round(0)
 	last := from
 	for {
 		select {
@@ -96,7 +98,7 @@ func (r *Report) count(result *vegeta.Result, due time.Time) {
 // Merge is the report of workers that ran side by side.
 func (r Report) Merge(other Report) Report {
 	sum := Report{Statuses: map[int]int64{}, Problems: map[string]int64{}}
-	sum.Window = max(r.Window, other.Window)
+	sum.Began, sum.Window = together(r, other)
 	sum.Requests = r.Requests + other.Requests
 	sum.Errors = r.Errors + other.Errors
 	sum.Latency = r.Latency.Merge(other.Latency)
@@ -109,4 +111,27 @@ func (r Report) Merge(other Report) Report {
 		}
 	}
 	return sum
+}
+
+// apart is the share of the window by which workers may begin apart and still
+// count as one: no rate is told more exactly.
+const apart = 0.01
+
+// together is the window of both. Workers that did not send at the same time
+// never reached their rates together: the window is then longer than theirs.
+func together(a, b Report) (time.Time, time.Duration) {
+	longer := max(a.Window, b.Window)
+	switch {
+	case a.Began.IsZero():
+		return b.Began, longer
+	case b.Began.IsZero():
+		return a.Began, longer
+	case b.Began.Before(a.Began):
+		a, b = b, a
+	}
+	span := max(a.Window, b.Began.Sub(a.Began)+b.Window)
+	if float64(span-longer) <= apart*float64(longer) {
+		span = longer
+	}
+	return a.Began, span
 }

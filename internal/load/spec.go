@@ -57,8 +57,25 @@ func ParseSpec(line string) (Spec, error) {
 	if s.WarmUp < 0 {
 		s.WarmUp = min(s.Duration/10, 5*time.Second)
 	}
+	if float64(s.Workers) > s.Rate {
+		return Spec{}, fmt.Errorf("workers=%d share rate=%s: expected at least one request a second for each", s.Workers, rate(s.Rate))
+	}
 	return s, nil
 }
+
+// String is the load as ParseSpec reads it, everything said.
+func (s Spec) String() string {
+	return fmt.Sprintf("rate=%s duration=%v warm-up=%v timeout=%v method=%s path=%s workers=%d",
+		rate(s.Rate), s.Duration, s.WarmUp, s.Timeout, s.Method, s.Path, s.Workers)
+}
+
+// Share is what each of the workers sends.
+func (s Spec) Share() Spec {
+	s.Rate, s.Workers = s.Rate/float64(s.Workers), 1
+	return s
+}
+
+func rate(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
 
 // set says what the setting wants, nothing where there is none of the name.
 func (s *Spec) set(name, value string) (want string, ok bool) {

@@ -48,6 +48,7 @@ type Plan struct {
 	Checks         []analysis.Check
 	Source         metrics.Source
 	Watch          time.Duration
+	KeepPrevious   time.Duration // how long the version before stays warm
 	OnInconclusive Policy
 }
 
@@ -96,6 +97,9 @@ func (w *walk) run(ctx context.Context) error {
 		if err := w.canary(ctx); err != nil {
 			return err
 		}
+	}
+	if err := w.KeepWarm(ctx, w.plan.KeepPrevious, w.plan.Watch+w.Timeout); err != nil {
+		return err
 	}
 	if err := w.Apply(ctx); err != nil {
 		return err

@@ -139,6 +139,17 @@ func (h History) Barrier(after int) (Record, bool) {
 	return h.first(func(r Record) bool { return r.Barrier && r.Revision > after })
 }
 
+// Loaded is the newest release with a load test of the kind that is live or
+// came before it. After a rollback what was taken back does not count.
+func (h History) Loaded(text string) (Record, bool) {
+	live, _ := h.Live()
+	newest := live.Revision
+	if live.Restored > 0 {
+		newest = live.Restored
+	}
+	return h.good(func(r Record) bool { return r.Revision <= newest && r.Load != nil && r.Load.Text == text })
+}
+
 // Surplus is the releases that need not be kept, oldest first. Kept are the
 // newest keep, the live one, the last three that succeeded, those under way
 // and the ones that these return to.

@@ -81,9 +81,29 @@ type Record struct {
 	Started   time.Time `json:"started"`
 	Ended     time.Time `json:"ended,omitzero"`
 
+	Warm    *Warm             `json:"warm,omitempty"` // the release before, where it was kept warm
 	Checks  []analysis.Result `json:"checks,omitempty"`
+	Load    *Load             `json:"load,omitempty"`    // its load test, nil: there was none
 	Objects []Object          `json:"objects,omitempty"` // in the order in which they are applied
 	Beside  []Object          `json:"beside,omitempty"`  // what stands beside the release while it is under way, a canary: removed when it ends
+}
+
+// Load is what a load test measured. The next release's is compared with it.
+type Load struct {
+	Text    string `json:"text"`              // how the load was made; only equal ones compare
+	Against int    `json:"against,omitempty"` // the release whose load test it was compared with, 0: none
+	analysis.Measurement
+	Statuses map[int]int64    `json:"statuses,omitempty"` // requests by status; 0: no answer
+	Problems map[string]int64 `json:"problems,omitempty"` // why there was no answer
+}
+
+// Warm is a release that runs on without traffic, so that a rollback can give
+// it all traffic back at once.
+type Warm struct {
+	Revision int       `json:"revision"`
+	ID       string    `json:"id"`      // the value of the label that its pods have
+	Until    time.Time `json:"until"`   // when the cluster ends it
+	Objects  []Object  `json:"objects"` // what keeps it
 }
 
 // ID names a release for people: "orders 7".

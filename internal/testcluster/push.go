@@ -56,7 +56,12 @@ func publish(ctx context.Context, host, name string, env []string) (string, erro
 	if err != nil {
 		return "", err
 	}
-	if img, err = mutate.Config(img, v1.Config{Entrypoint: []string{"/web"}, Env: env, User: "65532:65532"}); err != nil {
+	return write(ctx, host, name, img, v1.Config{Entrypoint: []string{"/web"}, Env: env, User: "65532:65532"})
+}
+
+func write(ctx context.Context, host, name string, img v1.Image, config v1.Config) (string, error) {
+	img, err := mutate.Config(img, config)
+	if err != nil {
 		return "", err
 	}
 	repository, err := ggcr.NewRepository(host+"/"+name, ggcr.Insecure)
@@ -87,13 +92,34 @@ var web = sync.OnceValues(func() (v1.Image, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("compile the test service: %w\n%s", err, out)
 	}
-	content, err := os.ReadFile(binary)
+	return program(binary, "web")
+})
+
+// PushProgram puts a program of one static file into the test registry, at the
+// path (without the first slash) that the image's PATH leads to.
+func PushProgram(t testing.TB, name, file, path string) string {
+	t.Helper()
+	Need(t)
+	img, err := program(file, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref, err := write(t.Context(), registry(t), name, img, v1.Config{Env: []string{"PATH=/" + filepath.Dir(path)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ref
+}
+
+// program is an image of one layer with one file.
+func program(file, path string) (v1.Image, error) {
+	content, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
 	var layer bytes.Buffer
 	archive := tar.NewWriter(&layer)
-	if err := archive.WriteHeader(&tar.Header{Name: "web", Mode: 0o755, Size: int64(len(content))}); err != nil {
+	if err := archive.WriteHeader(&tar.Header{Name: path, Mode: 0o755, Size: int64(len(content))}); err != nil {
 		return nil, err
 	}
 	if _, err := archive.Write(content); err != nil {
@@ -109,7 +135,7 @@ var web = sync.OnceValues(func() (v1.Image, error) {
 		return nil, err
 	}
 	return platform(made)
-})
+}
 
 func platform(layer v1.Layer) (v1.Image, error) {
 	img, err := mutate.AppendLayers(empty.Image, layer)

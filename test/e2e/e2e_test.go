@@ -42,7 +42,9 @@ func build(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	bin = dir
 	if os.Getenv("FIBERSHIP_TEST_CLUSTER") != "" {
-		out, err := exec.Command("go", "build", "-o", dir, "../../cmd/...").CombinedOutput()
+		compile := exec.Command("go", "build", "-ldflags=-s -w", "-o", dir, "../../cmd/...")
+		compile.Env = append(os.Environ(), "CGO_ENABLED=0") // as they are shipped: they run in images, too
+		out, err := compile.CombinedOutput()
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "compile the actions: %v\n%s", err, out)
 			return 1
@@ -59,6 +61,7 @@ type place struct {
 	workspace           string
 	kubeconfig          string // empty: the cluster's own
 	timeout             string
+	committed           string // when the commit was made; empty: the event does not say
 }
 
 func newPlace(t *testing.T) *place {
@@ -86,10 +89,12 @@ func (p *place) step(action string, inputs map[string]string) runner.Step {
 	if p.kubeconfig != "" {
 		all["kubeconfig"] = p.kubeconfig
 	}
-	return runner.Step{
-		Binary: filepath.Join(bin, action), Inputs: all, Workspace: p.workspace,
-		Env: map[string]string{"GITHUB_REPOSITORY": "acme/web", "GITHUB_ACTOR": "e2e", "GITHUB_SHA": strings.Repeat("ab", 20), "GITHUB_REF": "refs/heads/main"},
+	env := map[string]string{"GITHUB_REPOSITORY": "acme/web", "GITHUB_ACTOR": "e2e", "GITHUB_SHA": strings.Repeat("ab", 20), "GITHUB_REF": "refs/heads/main"}
+	if p.committed != "" {
+		p.file(".event.json", `{"head_commit": {"timestamp": "`+p.committed+`"}}`)
+		env["GITHUB_EVENT_PATH"] = filepath.Join(p.workspace, ".event.json")
 	}
+	return runner.Step{Binary: filepath.Join(bin, action), Inputs: all, Workspace: p.workspace, Env: env}
 }
 
 // run runs an action and wants it to end with the exit code.
@@ -245,20 +250,43 @@ func (p *place) pods(namespace, selector string) int {
 // get is the body of an answer.
 func (p *place) get(url string) string {
 	p.t.Helper()
-	request, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, url, nil)
+	answer, err := ask(p.t.Context(), fresh, url)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	response, err := http.DefaultClient.Do(request)
+	return answer
+}
+
+// fresh opens a connection for each request: a kept one goes on to the pod that
+// it was opened to.
+var fresh = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
+func ask(ctx context.Context, client *http.Client, url string) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		p.t.Fatal(err)
+		return "", err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return "", err
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		p.t.Fatal(err)
+	return string(body), err
+}
+
+// warmReady says whether all pods that are kept warm are ready.
+func (p *place) warmReady(ctx context.Context) bool {
+	list, err := p.Client.Kube.BatchV1().Jobs(p.production).List(ctx, metav1.ListOptions{LabelSelector: "fibership.dev/warm"})
+	if err != nil || len(list.Items) == 0 {
+		return false
 	}
-	return string(body)
+	for _, j := range list.Items {
+		if j.Status.Ready == nil || *j.Status.Ready != *j.Spec.Parallelism {
+			return false
+		}
+	}
+	return true
 }
 
 // limited is the kubeconfig of a service account that may look and keep

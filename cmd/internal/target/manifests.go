@@ -137,6 +137,10 @@ func (m *Manifests) load(ctx context.Context, r *action.Run, t deploy.Target, im
 	})
 }
 
+// PullSecret is the name of the Secret to pull images with, empty where none
+// was given.
+func (m *Manifests) PullSecret() string { return *m.pullSecret }
+
 // URL is where the service answers from outside, empty where no host was given.
 func (m *Manifests) URL() string {
 	if *m.Host == "" {

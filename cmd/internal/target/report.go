@@ -77,7 +77,10 @@ func Summary(r *action.Run, title string, t deploy.Target, result deploy.Result,
 		r.Summary(action.Fence("text", err.Error()))
 	}
 	if len(result.Checks) > 0 {
-		r.Summary(checks(result.Checks))
+		r.Summary(checks(result.Checks) + "\n")
+	}
+	if result.Record.Load != nil {
+		r.Summary(Load(*result.Record.Load, result.History))
 	}
 	if failure := (*rollout.Failure)(nil); errors.As(err, &failure) {
 		r.Summary(dossier(failure))

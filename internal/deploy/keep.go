@@ -1,0 +1,111 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/fibership/fibership/internal/release"
+	"github.com/fibership/fibership/internal/traffic"
+)
+
+// StepDivert is the step of a rollback in which traffic goes to a version that
+// was kept warm, before anything else is restored.
+const StepDivert = "divert"
+
+// KeepWarm keeps the live version running, without traffic, beside the one
+// that is about to take over: for at least keep after more, the time that the
+// takeover itself may need. The cluster ends it by itself.
+func (a *Attempt) KeepWarm(ctx context.Context, keep, more time.Duration) error {
+	if keep <= 0 || a.base.Revision == 0 {
+		return nil
+	}
+	objects, err := a.store.Objects(ctx, a.base)
+	if err != nil {
+		return err
+	}
+	id := fmt.Sprintf("warm-%d", a.base.Revision)
+	warm, err := traffic.NewWarm(ctx, a.Cluster, objects, a.labels(), id, keep+more)
+	if err != nil {
+		return err
+	}
+	a.Record.Warm = &release.Warm{Revision: a.base.Revision, ID: id, Until: time.Now().UTC().Add(keep + more), Objects: warm.Objects()}
+	if err := a.save(ctx); err != nil {
+		return err
+	}
+	a.Log.Linef("release %d is kept warm for %v", a.base.Revision, keep)
+	return warm.Start(ctx)
+}
+
+// warm is the release to be restored, as the live one left it warm; nil where
+// it did not, or the time is over.
+func (s *Session) warm(found release.Record) *release.Warm {
+	live, _ := s.History.Live()
+	if w := live.Warm; w != nil && w.Revision == found.Revision && time.Now().Before(w.Until) {
+		return w
+	}
+	return nil
+}
+
+// divert gives all traffic to the warm version at once. Where its pods are not
+// all ready the rollback goes its usual way.
+func (a *Attempt) divert(ctx context.Context, w *release.Warm) error {
+	var services []int
+	objects := a.wanted()
+	ready, err := traffic.Ready(ctx, a.Cluster, a.Namespace, w.ID, objects)
+	if err != nil || !ready {
+		a.Log.Linef("release %d is not warm any more: it is restored the usual way", w.Revision)
+		return ctx.Err()
+	}
+	if err := a.Step(ctx, StepDivert); err != nil {
+		return err
+	}
+	if err := traffic.Divert(ctx, a.Cluster, objects, w.ID); err != nil {
+		return err
+	}
+	a.Log.Linef("all traffic is on release %d, which was kept warm", w.Revision)
+	for i, c := range a.changes {
+		if isService(c) && c.Verb != Remove {
+			services = append(services, i)
+		}
+	}
+	// All but the Services first; these lead back once the restored pods serve.
+	if err := a.send(ctx, func(c Change) bool { return !isService(c) }); err != nil {
+		return err
+	}
+	if err := a.Serve(ctx); err != nil {
+		return err
+	}
+	for _, i := range services {
+		a.changes[i].Verb = Update
+	}
+	return nil
+}
+
+func isService(c Change) bool { return c.Object.Kind == "Service" && c.Object.APIVersion == "v1" }
+
+// coolDown removes what earlier releases still keep warm: with a new release
+// live, it is not the previous one any more.
+func (a *Attempt) coolDown(ctx context.Context) error {
+	for _, r := range a.History {
+		if r.Warm == nil || r.Revision == a.Record.Revision || time.Now().After(r.Warm.Until) {
+			continue
+		}
+		if err := a.remove(ctx, r.Warm.Objects); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeWarm takes away what an attempt that failed had begun to keep warm.
+func (a *Attempt) removeWarm(ctx context.Context) error {
+	if a.Record.Warm == nil {
+		return nil
+	}
+	if err := a.remove(ctx, a.Record.Warm.Objects); err != nil {
+		return err
+	}
+	a.Record.Warm = nil
+	return nil
+}

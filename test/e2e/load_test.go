@@ -1,0 +1,70 @@
+package e2e
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/fibership/fibership/internal/release"
+	"github.com/fibership/fibership/internal/testcluster"
+)
+
+// tool is the deploy image, as far as load workers need it.
+func tool(t *testing.T) string {
+	t.Helper()
+	return testcluster.PushProgram(t, "e2e/tool", filepath.Join(bin, "deploy-staging"), "usr/local/bin/deploy-staging")
+}
+
+func TestLoad_fromTheClusterIsMergedJudgedAndKept(t *testing.T) {
+	p := newPlace(t)
+	inputs := map[string]string{
+		"load": "rate=100 duration=3s warm-up=1s path=/ workers=2", "tool-image": tool(t),
+		"thresholds": "error-rate < 1%\np95 < 2s\nrate >= 95/s\nrestarts < 1\np95 worse-than baseline by 500ms",
+	}
+	one := p.image("1")
+	o := p.deploy(one, inputs)
+	record := decode[release.Record](t, o.Outputs["record"])
+	if l := record.Load; l == nil || l.Requests != 300 || l.Latency.Count() != 300 || l.Errors != 0 || l.Against != 0 {
+		t.Errorf("load = %+v", l)
+	}
+	if len(record.Checks) != 5 { // the smoke test and four thresholds: there was nothing to compare with
+		t.Errorf("checks = %+v", record.Checks)
+	}
+	contains(t, o.Log, "all 2 workers are ready", "300 requests")
+	contains(t, o.Summary, "xychart-beta", "p99")
+	if kept := p.history("staging", p.staging)[0].Load; kept == nil || kept.Requests != 300 {
+		t.Errorf("the record keeps %+v", kept)
+	}
+	if left := p.jobs(p.staging); len(left) > 0 {
+		t.Errorf("Jobs %v are left", left)
+	}
+
+	o = p.run(1, "deploy-staging", with(with(inputs, "image", p.image("2")), "env", "LATENCY=700ms"))
+	outputs(t, o, map[string]string{"status": "rolled-back", "release": "2"})
+	contains(t, o.Outputs["checks"], `"check":"p95 worse-than baseline by 500ms","verdict":"fail"`)
+	contains(t, o.Summary, "the line is release 1")
+	if images := p.images(p.staging); len(images) != 1 || images[0] != one {
+		t.Errorf("pods run %v, want %s alone", images, one)
+	}
+}
+
+func TestLoad_fromTheRunnerFailsOnErrors(t *testing.T) {
+	p := newPlace(t)
+	inputs := map[string]string{"load": "rate=50 duration=3s warm-up=0s path=/", "load-from": "runner", "thresholds": "error-rate < 5%\np50 < 2s"}
+	o := p.deploy(p.image("1"), inputs)
+	if l := decode[release.Record](t, o.Outputs["record"]).Load; l == nil || l.Requests != 150 || l.Errors != 0 {
+		t.Errorf("load = %+v", l)
+	}
+	o = p.run(1, "deploy-staging", with(with(inputs, "image", p.image("2")), "env", "FAIL_RATE=0.2"))
+	outputs(t, o, map[string]string{"status": "rolled-back"})
+	contains(t, o.Outputs["checks"], `"check":"error-rate < 5%","verdict":"fail"`)
+}
+
+func TestLoad_wrongInputsAreToldBeforeAnything(t *testing.T) {
+	p := newPlace(t)
+	o := p.run(2, "deploy-staging", map[string]string{"image": p.image("1"), "load": "rate=fast", "thresholds": "p95 < fast\nquery(\"up\") > 0", "load-from": "moon"})
+	contains(t, strings.Join(o.Errors(), "\n"), "load", "rate=", "thresholds", "load-from")
+	o = p.run(2, "deploy-staging", map[string]string{"image": p.image("1"), "thresholds": "p95 < 1s"})
+	contains(t, strings.Join(o.Errors(), "\n"), "thresholds", "give the input load")
+	p.nothing(p.staging)
+}
