@@ -27,7 +27,7 @@ type event struct {
 	Content string `json:"content"` // of a summary
 	Step    any    `json:"stepID"`  // its id, and those of the composite actions around it
 	Message string `json:"msg"`
-	Output  bool   `json:"raw_output"` // Message is a step's own
+	Ended   string `json:"stepResult"`
 }
 
 func (o *Outcome) read(log []byte) error {
@@ -75,7 +75,18 @@ func (o Outcome) Summary(job string) string {
 	return all.String()
 }
 
-// Log is what steps wrote, of all jobs.
+// Steps tells how steps ended and how long they took, a line each.
+func (o Outcome) Steps() string {
+	var all strings.Builder
+	for _, e := range o.events {
+		if e.Ended != "" {
+			fmt.Fprintf(&all, "[%s] %s\n", e.Job, strings.TrimSpace(e.Message))
+		}
+	}
+	return all.String()
+}
+
+// Log is what act and the steps wrote, of all jobs.
 func (o Outcome) Log() string {
 	var all strings.Builder
 	for _, e := range o.events {

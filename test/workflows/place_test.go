@@ -100,7 +100,7 @@ func (p *place) run(t *testing.T, workflow, event string, inputs, jobs map[strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%s took %.1f s", workflow, o.Took.Seconds())
+	t.Logf("%s took %.1f s:\n%s", workflow, o.Took.Seconds(), o.Steps())
 	if got := o.Jobs(); !maps.Equal(got, jobs) {
 		t.Fatalf("jobs ended as %v, want %v; the log:\n%s", got, jobs, o.Log())
 	}
