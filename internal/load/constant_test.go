@@ -18,8 +18,8 @@ func TestParseSpec_readsSettings(t *testing.T) {
 		"rate=200 duration=30s path=/orders": {
 			Rate: 200, Duration: 30 * time.Second, WarmUp: 3 * time.Second, Timeout: 10 * time.Second, Method: "GET", Path: "/orders", Workers: 1,
 		},
-		" duration=2m  rate=1.5/s workers=4 warm-up=0s timeout=500ms method=POST path=/a?b=c": {
-			Rate: 1.5, Duration: 2 * time.Minute, Timeout: 500 * time.Millisecond, Method: "POST", Path: "/a?b=c", Workers: 4,
+		" duration=2m  rate=4.5/s workers=4 warm-up=0s timeout=500ms method=POST path=/a?b=c": {
+			Rate: 4.5, Duration: 2 * time.Minute, Timeout: 500 * time.Millisecond, Method: "POST", Path: "/a?b=c", Workers: 4,
 		},
 	} {
 		if got, err := ParseSpec(line); err != nil || got != want {

@@ -5,14 +5,29 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fibership/fibership/internal/analysis"
 	"github.com/fibership/fibership/internal/release"
 	"github.com/fibership/fibership/internal/testcluster"
+	"github.com/fibership/fibership/test/runner"
 )
 
 // tool is the deploy image, as far as load workers need it.
 func tool(t *testing.T) string {
 	t.Helper()
 	return testcluster.PushProgram(t, "e2e/tool", filepath.Join(bin, "deploy-staging"), "usr/local/bin/deploy-staging")
+}
+
+// about allows for a sender that a busy machine kept from its last requests.
+func about(n, want int64) bool { return n <= want && n >= want*9/10 }
+
+// verdicts is the output checks, by check.
+func verdicts(t *testing.T, o runner.Outcome) map[string]analysis.Verdict {
+	t.Helper()
+	found := map[string]analysis.Verdict{}
+	for _, result := range decode[[]analysis.Result](t, o.Outputs["checks"]) {
+		found[result.Check] = result.Verdict
+	}
+	return found
 }
 
 func TestLoad_fromTheClusterIsMergedJudgedAndKept(t *testing.T) {
@@ -24,15 +39,15 @@ func TestLoad_fromTheClusterIsMergedJudgedAndKept(t *testing.T) {
 	one := p.image("1")
 	o := p.deploy(one, inputs)
 	record := decode[release.Record](t, o.Outputs["record"])
-	if l := record.Load; l == nil || l.Requests != 300 || l.Latency.Count() != 300 || l.Errors != 0 || l.Against != 0 {
+	if l := record.Load; l == nil || !about(l.Requests, 300) || l.Latency.Count() != l.Requests || l.Errors != 0 || l.Against != 0 {
 		t.Errorf("load = %+v", l)
 	}
 	if len(record.Checks) != 5 { // the smoke test and four thresholds: there was nothing to compare with
 		t.Errorf("checks = %+v", record.Checks)
 	}
-	contains(t, o.Log, "all 2 workers are ready", "300 requests")
+	contains(t, o.Log, "all 2 workers are ready", "requests by worker")
 	contains(t, o.Summary, "xychart-beta", "p99")
-	if kept := p.history("staging", p.staging)[0].Load; kept == nil || kept.Requests != 300 {
+	if kept := p.history("staging", p.staging)[0].Load; kept == nil || kept.Requests != record.Load.Requests {
 		t.Errorf("the record keeps %+v", kept)
 	}
 	if left := p.jobs(p.staging); len(left) > 0 {
@@ -41,7 +56,9 @@ func TestLoad_fromTheClusterIsMergedJudgedAndKept(t *testing.T) {
 
 	o = p.run(1, "deploy-staging", with(with(inputs, "image", p.image("2")), "env", "LATENCY=700ms"))
 	outputs(t, o, map[string]string{"status": "rolled-back", "release": "2"})
-	contains(t, o.Outputs["checks"], `"check":"p95 worse-than baseline by 500ms","verdict":"fail"`)
+	if verdict := verdicts(t, o)["p95 worse-than baseline by 500ms"]; verdict != analysis.Fail {
+		t.Errorf("p95 against the baseline: %v, want fail", verdict)
+	}
 	contains(t, o.Summary, "the line is release 1")
 	if images := p.images(p.staging); len(images) != 1 || images[0] != one {
 		t.Errorf("pods run %v, want %s alone", images, one)
@@ -52,12 +69,14 @@ func TestLoad_fromTheRunnerFailsOnErrors(t *testing.T) {
 	p := newPlace(t)
 	inputs := map[string]string{"load": "rate=50 duration=3s warm-up=0s path=/", "load-from": "runner", "thresholds": "error-rate < 5%\np50 < 2s"}
 	o := p.deploy(p.image("1"), inputs)
-	if l := decode[release.Record](t, o.Outputs["record"]).Load; l == nil || l.Requests != 150 || l.Errors != 0 {
+	if l := decode[release.Record](t, o.Outputs["record"]).Load; l == nil || !about(l.Requests, 150) || l.Errors != 0 {
 		t.Errorf("load = %+v", l)
 	}
 	o = p.run(1, "deploy-staging", with(with(inputs, "image", p.image("2")), "env", "FAIL_RATE=0.2"))
 	outputs(t, o, map[string]string{"status": "rolled-back"})
-	contains(t, o.Outputs["checks"], `"check":"error-rate < 5%","verdict":"fail"`)
+	if verdict := verdicts(t, o)["error-rate < 5%"]; verdict != analysis.Fail {
+		t.Errorf("error rate: %v, want fail", verdict)
+	}
 }
 
 func TestLoad_wrongInputsAreToldBeforeAnything(t *testing.T) {
