@@ -54,7 +54,7 @@ func newPlace(t *testing.T) *place {
 
 func (p *place) git(t *testing.T, args ...string) string {
 	t.Helper()
-	git := exec.CommandContext(t.Context(), "git", append([]string{"-c", "user.name=octocat", "-c", "user.email=octocat@example.com"}, args...)...) //nolint:gosec // our own words
+	git := exec.CommandContext(t.Context(), "git", append([]string{"-c", "user.name=octocat", "-c", "user.email=octocat@example.com"}, args...)...)
 	git.Dir = p.checkout
 	out, err := git.CombinedOutput()
 	if err != nil {

@@ -216,7 +216,7 @@ func discard(dir string) error {
 }
 
 func (r *Rig) goTool(ctx context.Context, env []string, args ...string) error {
-	cmd := exec.CommandContext(ctx, "go", args...) // #nosec G204 -- our own words
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = r.Root
 	cmd.Env = append(append(os.Environ(), "GOFLAGS=", "GOWORK=off"), env...)
 	return run(cmd)
@@ -250,7 +250,7 @@ func install(ctx context.Context, progress io.Writer, packages []string) error {
 	}
 	fmt.Fprintf(progress, "workflows: install %s …\n", strings.Join(packages, ", "))
 	for _, args := range [][]string{{"update", "-q"}, append([]string{"install", "-q", "-y", "--no-install-recommends"}, packages...)} {
-		cmd := exec.CommandContext(ctx, "apt-get", args...) // #nosec G204 -- our own words
+		cmd := exec.CommandContext(ctx, "apt-get", args...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1")
 		if err := run(cmd); err != nil {
 			return err
@@ -264,7 +264,7 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { // #nosec G301 -- a container's user passes it
 		return nil, err
 	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600) // #nosec G304 -- our own path
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, err
 	}
