@@ -48,7 +48,7 @@ func (s Spec) Run(ctx context.Context, client *http.Client, base *url.URL) (Repo
 	began := time.Now()
 	results := attacker.Attack(
 		vegeta.NewStaticTargeter(vegeta.Target{Method: s.Method, URL: to.String()}),
-		vegeta.ConstantPacer{Freq: 1, Per: interval}, s.WarmUp+s.Duration, "",
+		pacer{interval: interval, all: uint64(math.Ceil(float64(s.WarmUp+s.Duration) / float64(interval)))}, 0, "",
 	)
 	report := Report{Statuses: map[int]int64{}, Problems: map[string]int64{}}
 	from := began.Add(s.WarmUp)
@@ -80,6 +80,19 @@ func (s Spec) Run(ctx context.Context, client *http.Client, base *url.URL) (Repo
 		}
 	}
 }
+
+// pacer sends all requests, each when it is due: a sender that was held up
+// sends the rest late, and the figures tell, rather than leave them out.
+type pacer struct {
+	interval time.Duration
+	all      uint64
+}
+
+func (p pacer) Pace(elapsed time.Duration, sent uint64) (wait time.Duration, stop bool) {
+	return max(0, time.Duration(sent)*p.interval-elapsed), sent >= p.all //nolint:gosec // fewer than 2^63
+}
+
+func (p pacer) Rate(time.Duration) float64 { return float64(time.Second) / float64(p.interval) }
 
 func (r *Report) count(result *vegeta.Result, due time.Time) {
 	r.Requests++
