@@ -1,0 +1,118 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+const legend = `
+Medians. *CPU* is that of the tool and of all that it starts. *Largest process* is mostly the compiler or the linker; *own* is the
+tool alone. *Sent* counts every byte of a request's body that reached the registry. ko runs as it comes, with KOCACHE and without an
+SBOM; build-image without tests, which ko does not run. *Cold* finds the modules fetched and nothing compiled. A *fresh machine* has
+neither, and fetches modules from a folder, so that no network is measured.
+`
+
+// targets are the ratios of wall clock that are aimed at.
+var targets = map[string]float64{stepCold: 1, stepFile: 0.95, stepWarm: 0.6, stepFresh: 0.1}
+
+func table(r *result) string {
+	var b strings.Builder
+	b.WriteString("| step | tool | wall s | CPU s | largest process MB | own MB | sent MB | requests | same digest |\n|---|---|--:|--:|--:|--:|--:|--:|--:|\n")
+	for _, step := range steps {
+		for _, tool := range []string{"build-image", "ko"} {
+			all := r.samples[step][tool]
+			if len(all) == 0 {
+				continue
+			}
+			kept := "–"
+			if step != stepCold && step != stepFile {
+				kept = fmt.Sprintf("%d of %d", r.kept[step][tool], len(all))
+			}
+			fmt.Fprintf(&b, "| %s | %s | %.2f | %.2f | %.0f | %.0f | %.2f | %d | %s |\n", step, tool,
+				median(all, sample.seconds), median(all, func(s sample) float64 { return s.cpu.Seconds() }),
+				median(all, func(s sample) float64 { return float64(s.peak) / 1e6 }), median(all, func(s sample) float64 { return float64(s.own) / 1e6 }),
+				median(all, sample.megabytes), int(median(all, func(s sample) float64 { return float64(s.requests) })), kept)
+		}
+	}
+	b.WriteString("\n| build-image to ko | wall | aimed at | CPU | sent | runs |\n|---|--:|--:|--:|--:|--:|\n")
+	for _, step := range steps {
+		ours, theirs := r.samples[step]["build-image"], r.samples[step]["ko"]
+		if len(ours) == 0 || len(theirs) == 0 {
+			continue
+		}
+		aim, sent := "", "–"
+		if target, ok := targets[step]; ok {
+			aim = fmt.Sprintf("≤ %g", target)
+		}
+		if bytes := median(theirs, sample.megabytes); bytes > 0.1 {
+			sent = fmt.Sprintf("%.2f", median(ours, sample.megabytes)/bytes)
+		}
+		fmt.Fprintf(&b, "| %s | **%.2f** | %s | %.2f | %s | %d |\n", step, median(ours, sample.seconds)/median(theirs, sample.seconds), aim,
+			median(ours, func(s sample) float64 { return s.cpu.Seconds() })/median(theirs, func(s sample) float64 { return s.cpu.Seconds() }), sent, len(ours))
+	}
+	return b.String()
+}
+
+func (s sample) seconds() float64   { return s.wall.Seconds() }
+func (s sample) megabytes() float64 { return float64(s.bytes) / 1e6 }
+
+func median(all []sample, of func(sample) float64) float64 {
+	values := make([]float64, len(all))
+	for i, s := range all {
+		values[i] = of(s)
+	}
+	slices.SortFunc(values, cmp.Compare[float64])
+	n := len(values)
+	return (values[(n-1)/2] + values[n/2]) / 2
+}
+
+// describeMachine says where and when it was measured.
+func describeMachine() string {
+	processor, system, load := "unknown processor", "unknown system", "unknown"
+	line := func(path, prefix string) string {
+		content, _ := os.ReadFile(path) //nolint:gosec // fixed paths
+		for line := range strings.Lines(string(content)) {
+			if rest, ok := strings.CutPrefix(line, prefix); ok {
+				return strings.Trim(strings.TrimSpace(rest), `":`+"\t ")
+			}
+		}
+		return ""
+	}
+	processor = cmp.Or(line("/proc/cpuinfo", "model name"), processor)
+	system = cmp.Or(line("/etc/os-release", "PRETTY_NAME="), system)
+	if kernel, err := exec.Command("uname", "-r").Output(); err == nil {
+		system += ", Linux " + strings.TrimSpace(string(kernel))
+	}
+	if content, err := os.ReadFile("/proc/loadavg"); err == nil {
+		load = strings.Join(strings.Fields(string(content))[:3], ", ")
+	}
+	return fmt.Sprintf("%s: %d cores (%s), %s, %s; load averages at the start %s.",
+		time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), processor, system, runtime.Version(), load)
+}
+
+// replaceSection puts text between a file's marks for the section, or at its
+// end where there are none.
+func replaceSection(path, section, text string) error {
+	begin, end := "<!-- "+section+" -->\n", "<!-- /"+section+" -->\n"
+	content, err := os.ReadFile(path) //nolint:gosec // the file that the caller names
+	if errors.Is(err, fs.ErrNotExist) {
+		content, err = []byte("# Benchmarks\n\nEach section is written by its `make bench-…` target.\n"), nil
+	}
+	if err != nil {
+		return err
+	}
+	before, rest, found := strings.Cut(string(content), begin)
+	_, after, _ := strings.Cut(rest, end)
+	if !found {
+		before += "\n"
+	}
+	return os.WriteFile(path, []byte(before+begin+strings.TrimRight(text, "\n")+"\n"+end+after), 0o644) //nolint:gosec // a document
+}
