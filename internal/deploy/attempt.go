@@ -88,7 +88,11 @@ func (a *Attempt) Beside(ctx context.Context, step string, objects []release.Obj
 	return a.Step(ctx, step)
 }
 
+// save outlives a cancel by a moment: a write whose answer is not waited for
+// leaves a record that no undo can go on from.
 func (a *Attempt) save(ctx context.Context) error {
+	ctx, stop := outlive(ctx, time.Second)
+	defer stop()
 	if err := a.store.Update(ctx, &a.Record); err != nil {
 		return fmt.Errorf("record step %q of release %d: %w", a.Record.Step, a.Record.Revision, err)
 	}
@@ -161,11 +165,41 @@ func (a *Attempt) RemoveBeside(ctx context.Context) error {
 }
 
 // Finish ends an attempt that passed: what is not wanted any more goes, and
-// the record says succeeded.
+// the record says succeeded. Once that is begun the way leads forwards only: to
+// go back on a cancel would take down what serves before the rest is up again.
 func (a *Attempt) Finish(ctx context.Context) error {
 	if err := a.Step(ctx, StepFinish); err != nil {
 		return err
 	}
+	longer, stop := outlive(ctx, grace)
+	defer stop()
+	if err := a.finish(longer); err != nil {
+		if ctx.Err() != nil {
+			return &Unfinished{Revision: a.Record.Revision, Cause: errors.Join(context.Cause(ctx), err)}
+		}
+		return err
+	}
+	a.Log.Linef("release %d of %s is live", a.Record.Revision, a.Service)
+	if err := a.tidy(longer); err != nil {
+		a.Log.Linef("old releases were not swept, the next run does it: %v", err)
+	}
+	return nil
+}
+
+// Unfinished is the error of a release that passed and was cancelled in its
+// last step: the next run of any action completes it.
+type Unfinished struct {
+	Revision int
+	Cause    error
+}
+
+func (u *Unfinished) Error() string {
+	return fmt.Sprintf("%v; release %d passed and serves, the next run of any action completes it", u.Cause, u.Revision)
+}
+
+func (u *Unfinished) Unwrap() error { return u.Cause }
+
+func (a *Attempt) finish(ctx context.Context) error {
 	if err := a.RemoveBeside(ctx); err != nil {
 		return err
 	}
@@ -176,14 +210,19 @@ func (a *Attempt) Finish(ctx context.Context) error {
 		return err
 	}
 	a.Record.Status, a.Record.Ended, a.Record.Weight = release.Succeeded, time.Now().UTC(), 100
-	if err := a.save(ctx); err != nil {
-		return err
+	return a.save(ctx)
+}
+
+// outlive is ctx, and for a while longer once that is cancelled.
+func outlive(ctx context.Context, while time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		time.AfterFunc(while, func() { cancel(context.Cause(ctx)) })
+	})
+	return longer, func() {
+		stop()
+		cancel(context.Canceled)
 	}
-	a.Log.Linef("release %d of %s is live", a.Record.Revision, a.Service)
-	if err := a.tidy(ctx); err != nil {
-		a.Log.Linef("old releases were not swept, the next run does it: %v", err)
-	}
-	return nil
 }
 
 // tidy drops the oldest records and the configuration that no kept release needs.

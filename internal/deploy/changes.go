@@ -111,11 +111,13 @@ func (s *Session) known() []release.Object {
 	return known
 }
 
-// needed is the versioned configuration of all releases that can be restored.
+// needed is the versioned configuration of all releases that can be restored,
+// and of the one live: it may have failed and been kept.
 func (s *Session) needed() map[string]bool {
 	needed := make(map[string]bool)
+	live, _ := s.History.Live()
 	for _, r := range s.History {
-		if r.Status != release.Succeeded {
+		if r.Status != release.Succeeded && r.Revision != live.Revision {
 			continue
 		}
 		for _, o := range r.Objects {

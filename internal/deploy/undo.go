@@ -60,8 +60,11 @@ func (a *Attempt) Fail(ctx context.Context, cause error, keep bool) error {
 	if lost(cause) {
 		return fmt.Errorf("%w; whoever holds the lock now has ended release %d or will", cause, a.Record.Revision)
 	}
+	if errors.As(cause, new(*Unfinished)) {
+		return cause
+	}
 	cancelled := ctx.Err() != nil
-	limit := a.Timeout
+	limit := a.Timeout + time.Minute // the base may take all of Timeout until it serves, or does not
 	if cancelled {
 		limit = grace
 		a.Log.Linef("cancelled: returning to what was there before")
@@ -119,7 +122,11 @@ func (a *Attempt) undo(ctx context.Context, wait bool) error {
 			return err
 		}
 	}
-	changes, err := a.back(ctx)
+	to := a.base
+	if onlyBeside { // what is live stays, be it a release that failed and was kept
+		to, _ = a.History.Live()
+	}
+	changes, err := a.back(ctx, to)
 	if err != nil {
 		return err
 	}
@@ -152,16 +159,17 @@ func (a *Attempt) undo(ctx context.Context, wait bool) error {
 	return nil
 }
 
-// back is the way from what is live to the base's objects.
-func (a *Attempt) back(ctx context.Context) ([]Change, error) {
+// back is the way from what is there to an earlier release's objects; none, if
+// that is zero.
+func (a *Attempt) back(ctx context.Context, to release.Record) ([]Change, error) {
 	var objects []*unstructured.Unstructured
-	if a.base.Revision > 0 {
+	if to.Revision > 0 {
 		var err error
-		if objects, err = a.store.Objects(ctx, a.base); err != nil {
+		if objects, err = a.store.Objects(ctx, to); err != nil {
 			return nil, err
 		}
 	}
-	return a.compareTo(ctx, a.base, objects)
+	return a.compareTo(ctx, to, objects)
 }
 
 // restore applies the base's objects. A field that somebody else took in the
