@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"flag"
-	"strings"
 	"testing"
 
 	"github.com/fibership/fibership/internal/testcluster"
@@ -13,6 +12,8 @@ var (
 	killSample = flag.Int("kill.sample", 6, "how many points of each action are killed at; 0: every request, before and after")
 	killLanes  = flag.Int("kill.lanes", 3, "how many points of each action are tried at once")
 	killSeed   = flag.Uint64("kill.seed", 1, "chooses the sample")
+	killFrom   = flag.Int("kill.from", 1, "the first request to kill at")
+	killCancel = flag.Bool("kill.cancel", false, "cancel only, never kill")
 	killOnly   = flag.String("kill.only", "", "kill only this one, such as \"promote canary\"")
 )
 
@@ -22,7 +23,7 @@ func TestKill_anywhereIsMendedByTheNextRun(t *testing.T) {
 	t.Parallel()
 	c := testcluster.New(t)
 	m := &kill.Matrix{
-		Client: c.Client, Bin: bin, Lanes: *killLanes, Sample: *killSample, Seed: *killSeed,
+		Client: c.Client, Bin: bin, Lanes: *killLanes, Sample: *killSample, Seed: *killSeed, OnlyCancel: *killCancel, From: *killFrom,
 		Images:  [2]string{testcluster.PushVersion(t, "e2e/web", "1"), testcluster.PushVersion(t, "e2e/web", "2")},
 		Counted: func(victim string, requests int) { t.Logf("%s makes %d requests", victim, requests) },
 		Tell: func(tried kill.Tried) {
@@ -33,7 +34,7 @@ func TestKill_anywhereIsMendedByTheNextRun(t *testing.T) {
 		},
 	}
 	for _, v := range kill.Victims {
-		if *killOnly == "" || strings.HasPrefix(v.Name, *killOnly) {
+		if *killOnly == "" || v.Name == *killOnly {
 			m.Victims = append(m.Victims, v)
 		}
 	}

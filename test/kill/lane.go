@@ -28,6 +28,7 @@ type Victim struct {
 	Action string
 	Inputs map[string]string
 	Wreck  *Wreck // what it finds; nil: all is in order
+	Rename bool   // each release's Deployment has another name than the one before
 }
 
 // Wreck is what a run that was killed before has left.
@@ -39,6 +40,7 @@ type Wreck struct {
 // Victims is every action that changes an environment, each way it does so.
 var Victims = []Victim{
 	{Name: "deploy-staging", Action: "deploy-staging"},
+	{Name: "deploy-staging under another name", Action: "deploy-staging", Rename: true},
 	{Name: "promote rolling", Action: "promote", Inputs: map[string]string{"strategy": "rolling", "watch": "1s"}},
 	canary,
 	{Name: "rollback", Action: "rollback"},
@@ -80,7 +82,7 @@ func newLane(ctx context.Context, m *Matrix, v Victim) (*lane, error) {
 				return l, err
 			}
 		}
-		if err := l.want(); err != nil {
+		if err := l.want(v); err != nil {
 			return l, err
 		}
 		if _, err := l.must(ctx, "deploy-staging", map[string]string{"image": l.images[i]}); err != nil {
@@ -133,9 +135,13 @@ func (l *lane) remove(ctx context.Context) error {
 }
 
 // want writes the manifests of one more release, unlike all before.
-func (l *lane) want() error {
+func (l *lane) want(v Victim) error {
 	l.made++
-	return os.WriteFile(filepath.Join(l.workspace, "web.yaml"), []byte(manifests(l.made)), 0o600)
+	name := "web"
+	if v.Rename {
+		name = fmt.Sprintf("web-%d", l.made%2)
+	}
+	return os.WriteFile(filepath.Join(l.workspace, "web.yaml"), []byte(manifests(l.made, name)), 0o600)
 }
 
 // inputs is what every use of an action here has, and what is particular.

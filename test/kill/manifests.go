@@ -4,8 +4,8 @@ import "fmt"
 
 // manifests is the n-th release: its pods read configuration that no other
 // release has, so that they tell which release they are of; every second one
-// brings an object more.
-func manifests(n int) string {
+// brings an object more. name is the Deployment's.
+func manifests(n int, name string) string {
 	text := fmt.Sprintf(`apiVersion: v1
 kind: ConfigMap
 metadata: {name: settings}
@@ -18,13 +18,13 @@ data: {content: "%[1]d"}
 ---
 apiVersion: apps/v1
 kind: Deployment
-metadata: {name: web}
+metadata: {name: %[2]s}
 spec:
   replicas: 2
-  selector: {matchLabels: {app: web}}
+  selector: {matchLabels: {app: web, part: %[2]s}}
   strategy: {rollingUpdate: {maxUnavailable: 0, maxSurge: 1}}
   template:
-    metadata: {labels: {app: web}}
+    metadata: {labels: {app: web, part: %[2]s}}
     spec:
       containers:
         - name: web
@@ -40,7 +40,7 @@ metadata: {name: web}
 spec:
   selector: {app: web}
   ports: [{port: 80, targetPort: 3000}]
-`, n)
+`, n, name)
 	if n%2 == 0 {
 		text += fmt.Sprintf("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: extra}\ndata: {content: \"%d\"}\n", n)
 	}

@@ -13,15 +13,17 @@ import (
 
 // Matrix is every victim, killed at every request, before and after.
 type Matrix struct {
-	Client  *cluster.Client
-	Bin     string    // the folder of the actions' binaries
-	Images  [2]string // two versions of a service, by digest
-	Victims []Victim
-	Lanes   int               // for each victim, how many points are tried at once
-	Sample  int               // how many points of each victim are tried; 0: all
-	Seed    uint64            // chooses the sample
-	Tell    func(tried Tried) // told of every point; never two at once
-	Counted func(string, int) // told of how many requests a victim makes; likewise
+	Client     *cluster.Client
+	Bin        string    // the folder of the actions' binaries
+	Images     [2]string // two versions of a service, by digest
+	Victims    []Victim
+	Lanes      int               // for each victim, how many points are tried at once
+	Sample     int               // how many points of each victim are tried; 0: all
+	From       int               // the first request that is killed at; 0: 1
+	OnlyCancel bool              // no kills
+	Seed       uint64            // chooses the sample
+	Tell       func(tried Tried) // told of every point; never two at once
+	Counted    func(string, int) // told of how many requests a victim makes; likewise
 
 	mu      sync.Mutex
 	control *control

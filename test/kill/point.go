@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -77,13 +78,17 @@ func (l *lane) try(ctx context.Context, v Victim, at Point, next Next) Tried {
 }
 
 func (l *lane) killAndMend(ctx context.Context, v Victim, inputs map[string]string, tried *Tried) error {
-	killed, _, err := l.under(ctx, v, inputs, tried.Point, &tried.At)
-	tried.Log = killed.Log
+	killed, err := l.under(ctx, v, inputs, tried.Point)
+	tried.Log, tried.At = killed.Log, killed.at
 	switch {
 	case err != nil:
 		return err
 	case tried.At == "" && killed.Exit != 0:
 		return fmt.Errorf("%s ended by itself with exit code %d", v.Action, killed.Exit)
+	case tried.At != "" && tried.Point.Moment == Cancelled && killed.ended > cancelWithin:
+		return fmt.Errorf("%s ended %v after its cancel", v.Action, killed.ended)
+	case tried.At != "" && tried.Point.Moment == Cancelled && killed.Exit != 130 && killed.Exit != 0:
+		return fmt.Errorf("%s was cancelled and ended with exit code %d", v.Action, killed.Exit)
 	}
 	action, then := v.Action, inputs
 	switch tried.Next {
@@ -109,29 +114,46 @@ func (l *lane) killAndMend(ctx context.Context, v Victim, inputs map[string]stri
 	return nil
 }
 
-// under runs the victim behind a proxy. at is the request it was killed at.
-func (l *lane) under(ctx context.Context, v Victim, inputs map[string]string, point Point, at *string) (runner.Outcome, int, error) {
+// cancelWithin is what the runner gives a cancelled action before it kills.
+const cancelWithin = 7500 * time.Millisecond
+
+// end is how a run behind a proxy ended.
+type end struct {
+	runner.Outcome
+	requests int
+	at       string        // the request at which it was killed; empty: it ended before
+	ended    time.Duration // since then
+}
+
+// under runs the victim behind a proxy.
+func (l *lane) under(ctx context.Context, v Victim, inputs map[string]string, point Point) (end, error) {
 	proxy, err := StartProxy(l.client.REST, point)
 	if err != nil {
-		return runner.Outcome{}, 0, err
+		return end{}, err
 	}
 	defer proxy.Close()
 	step := l.step(v.Action, inputs)
 	if step.Inputs["kubeconfig"], err = proxy.Kubeconfig(); err != nil {
-		return runner.Outcome{}, 0, err
+		return end{}, err
 	}
 	process, err := step.Start(ctx)
 	if err != nil {
-		return runner.Outcome{}, 0, err
+		return end{}, err
 	}
-	proxy.Kills(process.Kill)
+	if point.Moment == Cancelled {
+		proxy.Kills(func() error { return process.Signal(os.Interrupt) })
+	} else {
+		proxy.Kills(process.Kill)
+	}
 	o, err := process.Wait()
+	e := end{Outcome: o, requests: proxy.Requests()}
 	if err != nil {
-		return o, 0, err
+		return e, err
 	}
-	where, _, err := proxy.Killed()
-	*at = where
-	return o, proxy.Requests(), err
+	var when time.Time
+	e.at, when, err = proxy.Killed()
+	e.ended = time.Since(when)
+	return e, err
 }
 
 // prepare brings the lane to where the victim has something to do, and gives
@@ -142,8 +164,7 @@ func (l *lane) prepare(ctx context.Context, v Victim) (map[string]string, error)
 		if err != nil {
 			return nil, err
 		}
-		var at string
-		_, _, err = l.under(ctx, v.Wreck.Of, inputs, v.Wreck.At, &at)
+		_, err = l.under(ctx, v.Wreck.Of, inputs, v.Wreck.At)
 		return v.Inputs, err
 	}
 	h, err := l.store().List(ctx)
@@ -155,7 +176,7 @@ func (l *lane) prepare(ctx context.Context, v Victim) (map[string]string, error)
 	if strings.HasSuffix(live.Image, l.images[0][strings.LastIndexByte(l.images[0], '@'):]) {
 		other = 1
 	}
-	if err := l.want(); err != nil {
+	if err := l.want(v); err != nil {
 		return nil, err
 	}
 	inputs := map[string]string{"image": l.images[other]}

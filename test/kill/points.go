@@ -12,19 +12,22 @@ func (l *lane) count(ctx context.Context, v Victim) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	var at string
-	o, n, err := l.under(ctx, v, inputs, Point{}, &at)
-	if err == nil && o.Exit != 0 {
-		err = fmt.Errorf("%s ended with exit code %d; its log:\n%s", v.Action, o.Exit, o.Log)
+	e, err := l.under(ctx, v, inputs, Point{})
+	if err == nil && e.Exit != 0 {
+		err = fmt.Errorf("%s ended with exit code %d; its log:\n%s", v.Action, e.Exit, e.Log)
 	}
-	return n, err
+	return e.requests, err
 }
 
 // points is all of them in order, or a sample that is spread over the run.
 func (m *Matrix) points(requests int) []Point {
 	var all []Point
-	for n := 1; n <= requests; n++ {
-		all = append(all, Point{n, Sent}, Point{n, Answered})
+	for n := max(1, m.From); n <= requests; n++ {
+		for moment := range moments {
+			if !m.OnlyCancel || moment == Cancelled {
+				all = append(all, Point{n, moment})
+			}
+		}
 	}
 	if m.Sample <= 0 || m.Sample >= len(all) {
 		return all

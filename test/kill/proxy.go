@@ -20,18 +20,25 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// Moment is when, of a request's life, the process that sent it is killed.
+// Moment is when, of a request's life, the process that sent it is killed, or
+// cancelled.
 type Moment int
 
 // The moments.
 const (
-	Sent     Moment = iota // the server never sees the request
-	Answered               // the server has done it, the process never learns so
+	Sent      Moment = iota // the server never sees the request
+	Answered                // the server has done it, the process never learns so
+	Cancelled               // the process gets SIGINT while the request goes its way
+	moments
 )
 
 func (m Moment) String() string {
-	if m == Answered {
+	switch m {
+	case Answered:
 		return "answered"
+	case Cancelled:
+		return "cancelled"
+	case Sent, moments:
 	}
 	return "sent"
 }
@@ -56,7 +63,7 @@ type Proxy struct {
 
 	mu       sync.Mutex
 	requests []string
-	killed   bool
+	killed   time.Time // zero: not yet
 	fired    error
 }
 
@@ -100,6 +107,9 @@ func StartProxy(upstream *rest.Config, at Point) (*Proxy, error) {
 				p.strike()
 				panic(http.ErrAbortHandler)
 			}
+			if n == p.at.Request && p.at.Moment == Cancelled {
+				p.strike()
+			}
 			reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), number{}, n)))
 		}),
 	}
@@ -128,18 +138,18 @@ func (p *Proxy) strike() {
 	kill := <-p.kill
 	p.mu.Lock() // until it is noted: whoever waited for the process asks at once
 	defer p.mu.Unlock()
-	p.killed, p.fired = true, kill()
+	p.killed, p.fired = time.Now(), kill()
 }
 
-// Killed says whether the point was reached, and at which request. A process
-// may end before: how many requests it makes depends on what it waits for.
-func (p *Proxy) Killed() (at string, killed bool, err error) {
+// Killed says when the point was reached, and at which request. A process may
+// end before: how many requests it makes depends on what it waits for.
+func (p *Proxy) Killed() (at string, when time.Time, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.killed {
-		return "", false, nil
+	if p.killed.IsZero() {
+		return "", time.Time{}, nil
 	}
-	return p.requests[p.at.Request-1], true, p.fired
+	return p.requests[p.at.Request-1], p.killed, p.fired
 }
 
 // Requests is how many have come.
