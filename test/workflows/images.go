@@ -31,9 +31,12 @@ func (e *Engine) images(ctx context.Context, r *Rig, context string) error {
 	if err := e.base(ctx, r); err != nil {
 		return err
 	}
-	if err := e.docker(ctx, nil, nil, "build", "--pull=false", "--target=compile", "--tag="+compiled, context); err != nil {
-		return err
-	}
+	return e.docker(ctx, nil, nil, "build", "--pull=false", "--target=compile", "--tag="+compiled, context)
+}
+
+// prune removes what no name leads to any more: images of an earlier state of
+// the repository, and what a killed run left.
+func (e *Engine) prune(ctx context.Context) error {
 	if err := e.docker(ctx, nil, nil, "container", "prune", "--force"); err != nil {
 		return err
 	}

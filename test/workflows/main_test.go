@@ -57,7 +57,7 @@ func setUp() (end func() error) {
 		act, err = newAct(ctx, rig, engine, ours)
 	}
 	broken = err
-	return func() error { return errors.Join(engine.Close(), os.RemoveAll(ours)) }
+	return func() error { return errors.Join(engine.prune(ctx), engine.Close(), os.RemoveAll(ours)) }
 }
 
 // newAct makes the images, and puts into ours what a `uses:` line of this
