@@ -266,7 +266,8 @@ func (i *indent) Write(p []byte) (int, error) {
 		if err != nil || n == 0 {
 			return len(p), err
 		}
-		if text := string(line); !strings.HasPrefix(text, "::endgroup") {
+		// What the runner takes away: ends of groups, and values to mask.
+		if text := string(line); !strings.HasPrefix(text, "::endgroup") && !strings.HasPrefix(text, "::add-mask::") {
 			fmt.Fprintf(i.to, "   │ %s\n", strings.TrimPrefix(text, "::group::"))
 		}
 		i.rest = i.rest[n:]
