@@ -1,7 +1,7 @@
 # Every target prints the plain command behind it.
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare build cluster demo test workflows generate lint fuzz vuln
+.PHONY: help prepare build cluster demo test workflows generate lint fuzz vuln bench-build
 
 FUZZTIME ?= 30s
 TOOL     := go tool -modfile=tools/go.mod
@@ -43,6 +43,14 @@ test: cluster workflows ## Everything that can run here: units, real API server,
 	go test -C examples/orders ./...
 	go test -C test/cluster -timeout 30m ./pki ./provision ./rig ./nameserver ./cmd/cluster
 	$(IN) go test -timeout 30m -parallel 6 ./...
+
+bin/ko: tools/ko/go.mod
+	CGO_ENABLED=0 go build -C tools/ko -trimpath -ldflags='-s -w' -o ../../bin/ko github.com/google/ko
+	@touch $@
+
+bench-build: build bin/ko ## Building against ko: cold, one file, nothing, README (BENCHFLAGS="-cases orders -cold-rounds 0" is the short of it)
+	go build -o bin/bench-build ./test/bench/build
+	bin/bench-build -out docs/benchmarks.md $(BENCHFLAGS)
 
 bench-rollback: cluster build ## Rollback against kubectl and helm, and a kill at every request (compiles helm once; BENCHFLAGS=-no-kill measures only)
 	CGO_ENABLED=0 go build -C tools/helm -trimpath -ldflags='-s -w' -o ../../bin/helm helm.sh/helm/v4/cmd/helm

@@ -4,8 +4,10 @@ import (
 	"encoding/xml"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestBuild_writesJUnitWhenAsked(t *testing.T) {
@@ -119,6 +121,50 @@ func TestBuild_namesTheModulesLicence(t *testing.T) {
 		}
 		if id := config.Config.Labels["org.opencontainers.image.licenses"]; id != want {
 			t.Errorf("licence %q, want %q", id, want)
+		}
+	}
+}
+
+// The compiler's memory is its own matter; ours does not grow with the program.
+func TestBuild_needsLittleMemoryForALargeProgram(t *testing.T) {
+	registry := newServer(t)
+	const size = 100 << 20
+	workspace := orders().with("main.go", "package main\n\nimport _ \"embed\"\n\n//go:embed large.bin\nvar large []byte\n\nfunc main() { println(large[0], len(large)) }\n").write(t)
+	if err := os.WriteFile(filepath.Join(workspace, "large.bin"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(filepath.Join(workspace, "large.bin"), size); err != nil {
+		t.Fatal(err)
+	}
+	cmd, result := start(t.Context(), t, workspace, inputs{"image": registry.host + "/acme/orders", "tests": "none", "tags": "v1"})
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	peak := 0
+	for poll := time.NewTicker(2 * time.Millisecond); ; {
+		select {
+		case err := <-ended:
+			poll.Stop()
+			if err != nil {
+				t.Fatal(err, result().log)
+			}
+			if peak == 0 || peak > 64<<10 {
+				t.Errorf("%d kB of memory for a program of %d MB", peak, size>>20)
+			}
+			t.Logf("%d kB of memory at most", peak)
+			if !strings.Contains(result().log, ": 106.") {
+				t.Errorf("the program is not as large as it should be:\n%s", result().log)
+			}
+			return
+		case <-poll.C:
+			status, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(cmd.Process.Pid), "status"))
+			if _, rest, ok := strings.Cut(string(status), "VmHWM:"); ok {
+				if kib, err := strconv.Atoi(strings.Fields(rest)[0]); err == nil {
+					peak = max(peak, kib)
+				}
+			}
 		}
 	}
 }

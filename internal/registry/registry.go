@@ -91,6 +91,10 @@ func (c *Client) Login(ctx context.Context, repository name.Repository) error {
 func (c *Client) options(ctx context.Context, repository name.Repository, action string) ([]remote.Option, error) {
 	key := session{repository.Name(), action}
 	c.mu.Lock()
+	// Who may push may pull: one greeting and one token serve both.
+	if push := (session{repository.Name(), transport.PushScope}); c.sessions[push] != nil {
+		key = push
+	}
 	s := c.sessions[key]
 	if s == nil {
 		s = &login{turn: make(chan struct{}, 1)}

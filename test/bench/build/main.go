@@ -15,11 +15,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 var (
 	bin    = flag.String("bin", "bin", "the folder of build-image and ko")
-	only   = flag.String("cases", "", "comma-separated names of the services to build; empty: all")
+	only   = flag.String("cases", "orders,caddy", "comma-separated names of the services to build; hello is a small one, to try this program with")
 	rounds = flag.Int("rounds", 5, "how often each step with warm caches is measured")
 	cold   = flag.Int("cold-rounds", 1, "how often the steps without caches are measured; 0 leaves them out")
 	out    = flag.String("out", "", "a Markdown file whose section on building is replaced; empty: standard output only")
@@ -27,7 +28,7 @@ var (
 
 func main() {
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "bench-build:", err)
@@ -48,7 +49,7 @@ func run(ctx context.Context) error {
 	var text strings.Builder
 	text.WriteString("## Building\n\n" + describeMachine() + "\n")
 	for _, s := range services {
-		if *only != "" && !slices.Contains(strings.Split(*only, ","), s.name) {
+		if !slices.Contains(strings.Split(*only, ","), s.name) {
 			continue
 		}
 		measured, err := compare(ctx, s, folder, filepath.Join(scratch, s.name))

@@ -15,18 +15,20 @@ import (
 type service struct {
 	name, title string
 	pkg         string // main package, seen from the module's folder
-	module      string // module@version; empty for the example in this repository
+	module      string // module@version; empty for a folder of this repository
+	folder      string
 }
 
 var services = []service{
-	{name: "orders", title: "The example service (Fiber, flagd)", pkg: "."},
+	{name: "orders", title: "The example service (Fiber, flagd)", pkg: ".", folder: "examples/orders"},
 	{name: "caddy", title: "Caddy 2.10.2", pkg: "./cmd/caddy", module: "github.com/caddyserver/caddy/v2@v2.10.2"},
+	{name: "hello", title: "A program that prints a line", pkg: ".", folder: "test/bench/build/testdata/hello"},
 }
 
 // checkOut makes a repository with one commit of the service in dir, and has
 // the modules that it needs in the module cache of this machine.
 func (s service) checkOut(ctx context.Context, dir string) error {
-	source := filepath.Join("examples", "orders")
+	source := filepath.FromSlash(s.folder)
 	if s.module != "" {
 		output, err := command(ctx, ".", "go", "mod", "download", "-json", s.module)
 		if err != nil {

@@ -75,6 +75,16 @@ func ko(folder string) func(*tool, service, string) *exec.Cmd {
 	}
 }
 
+// fetch fills the module cache.
+func (t *tool) fetch(ctx context.Context, workspace string) error {
+	cmd := exec.CommandContext(ctx, "go", "mod", "download")
+	cmd.Dir, cmd.Env = workspace, t.environ(t.modules)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go mod download: %w\n%s", err, output)
+	}
+	return nil
+}
+
 var digest = regexp.MustCompile(`sha256:[0-9a-f]{64}`)
 
 // run measures one run.
