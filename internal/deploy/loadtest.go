@@ -3,6 +3,8 @@ package deploy
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -115,8 +117,8 @@ func Figures(l release.Load) string {
 			fmt.Fprintf(&b, ", %s %v", metric, d.Round(10*time.Microsecond))
 		}
 	}
-	for problem, n := range l.Problems {
-		fmt.Fprintf(&b, "; %d × %s", n, problem)
+	for _, problem := range slices.Sorted(maps.Keys(l.Problems)) {
+		fmt.Fprintf(&b, "; %d × %s", l.Problems[problem], problem)
 	}
 	return b.String()
 }

@@ -110,6 +110,31 @@ func TestBefore_aBarrierThatFailsAfterItIsKept(t *testing.T) {
 	outputs(t, p.deploy(p.image("4"), nil), map[string]string{"status": "succeeded"})
 }
 
+func TestBefore_cancelledTakesTheJobAwayInTime(t *testing.T) {
+	p := newPlace(t)
+	p.file("long.yaml", job("migrate", "", "work, 60s, '0'"))
+	deploy, err := p.step("deploy-staging", map[string]string{"image": p.image("1"), "before": "long.yaml"}).Start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the Job's pod", func(context.Context) bool { return p.pods(p.staging, "fibership.dev/job=before") > 0 })
+	began := time.Now()
+	if err := deploy.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	o, err := deploy.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); o.Exit != 130 || took > 7*time.Second {
+		t.Errorf("ended with %d after %v, want 130 within 7 s; its log:\n%s", o.Exit, took, o.Log)
+	}
+	outputs(t, o, map[string]string{"status": "rolled-back"})
+	if left := p.jobs(p.staging); len(left) > 0 {
+		t.Errorf("Jobs %v are left", left)
+	}
+}
+
 func TestBefore_killedIsSettledAndItsJobRemoved(t *testing.T) {
 	p := newPlace(t)
 	p.file("long.yaml", job("migrate", "", "work, 60s, '0'"))

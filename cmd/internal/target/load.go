@@ -2,6 +2,8 @@ package target
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -98,13 +100,13 @@ func milliseconds(all []time.Duration) string {
 // answers tells the statuses, and why there was no answer.
 func answers(l release.Load) string {
 	var rows [][]string
-	for status := range 1000 {
-		if n := l.Statuses[status]; n > 0 && status > 0 {
-			rows = append(rows, []string{fmt.Sprint(status), fmt.Sprint(n)})
+	for _, status := range slices.Sorted(maps.Keys(l.Statuses)) {
+		if status > 0 { // 0 is told by the problems
+			rows = append(rows, []string{fmt.Sprint(status), fmt.Sprint(l.Statuses[status])})
 		}
 	}
-	for problem, n := range l.Problems {
-		rows = append(rows, []string{"no answer: " + action.Escape(problem), fmt.Sprint(n)})
+	for _, problem := range slices.Sorted(maps.Keys(l.Problems)) {
+		rows = append(rows, []string{"no answer: " + action.Escape(problem), fmt.Sprint(l.Problems[problem])})
 	}
 	return "\n\n" + action.Table([]string{"answer", "requests"}, rows)
 }
