@@ -2,6 +2,8 @@ package main
 
 import (
 	"archive/zip"
+	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -210,4 +212,28 @@ func TestBuild_doesNotRememberWhatItCannotTellForCertain(t *testing.T) {
 	if first.outputs["digest"] == second.outputs["digest"] {
 		t.Error("another program has the same digest")
 	}
+}
+
+// A registry that wants tokens, as GHCR does, costs a greeting and a token more.
+func TestBuild_findsNothingToDoInFourRequestsWithATokenToo(t *testing.T) {
+	var host string
+	registry := newServer(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.URL.Path == "/token":
+				fmt.Fprintf(w, `{"token":%q}`, r.URL.Query().Get("scope"))
+			case !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer repository:acme/orders:"):
+				w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://%s/token",service="test"`, host))
+				w.WriteHeader(http.StatusUnauthorized)
+			default:
+				next.ServeHTTP(w, r)
+			}
+		})
+	})
+	host = registry.host
+	in := inputs{"image": host + "/acme/orders", "tags": "latest", "tests": "none", "registry-username": "bot", "registry-password": "x-password"}
+	act(t, orders().write(t), in).built(t, true)
+	registry.requests()
+	act(t, orders().write(t), in).built(t, false)
+	registry.within(t, 4)
 }
