@@ -10,7 +10,7 @@ import (
 )
 
 func TestLatencies_areWithinOnePercentOfTheSamples(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a sample
+	random := rand.New(rand.NewPCG(1, 2))
 	var l Latencies
 	var all []time.Duration
 	for range 20_000 {

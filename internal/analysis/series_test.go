@@ -71,7 +71,7 @@ func (r release) send(m *Measurement, errors, slower, drift float64) {
 
 func newRelease(seed uint64) release {
 	return release{
-		random: rand.New(rand.NewPCG(seed, 7)), //nolint:gosec // a simulation
+		random: rand.New(rand.NewPCG(seed, 7)),
 		rate:   40, errors: 0.005, slower: 1, steps: []float64{0.1, 0.5}, looks: 12,
 	}
 }

@@ -207,7 +207,9 @@ func forbidden(err error, object string) error {
 		words = status.Message
 	}
 	for _, known := range []struct{ words, by string }{
-		{"exceeded quota", "quota"}, {"failed quota", "quota"}, {"violates PodSecurity", "pod security"},
+		{"exceeded quota", "quota"},
+		{"failed quota", "quota"},
+		{"violates PodSecurity", "pod security"},
 		{"usage per", "limit range"},
 	} {
 		if strings.Contains(status.Message, known.words) {

@@ -63,12 +63,16 @@ func TestConnect_saysWhatIsWrongWithoutTheSecret(t *testing.T) {
 		{"a token where a list belongs", "apiVersion: v1\nkind: Config\nusers: " + secret + "\n", "", "", "not a kubeconfig"},
 		{"no such context", kubeconfig, "", "three", `no context "three"; it has one, two`},
 		{"no current context", strings.Replace(kubeconfig, "current-context: one", "", 1), "", "", "give the input context: one of one, two"},
-		{"a relative certificate", strings.Replace(kubeconfig, "{server: \"https://one.example:6443\"}", "{server: \"https://one.example:6443\", certificate-authority: ca.crt}", 1), "", "",
-			`certificate-authority of cluster "c" is a relative path`},
+		{
+			"a relative certificate", strings.Replace(kubeconfig, "{server: \"https://one.example:6443\"}", "{server: \"https://one.example:6443\", certificate-authority: ca.crt}", 1), "", "",
+			`certificate-authority of cluster "c" is a relative path`,
+		},
 		{"a certificate that is not there", strings.Replace(kubeconfig, "{server: \"https://one.example:6443\"}", "{server: \"https://one.example:6443\", certificate-authority: /no/ca.crt}", 1), "", "", "input kubeconfig"},
 		{"a malformed certificate", strings.Replace(kubeconfig, "{server: \"https://one.example:6443\"}", "{server: \"https://one.example:6443\", certificate-authority-data: czNjcjN0}", 1), "", "", "input kubeconfig"},
-		{"a plugin that is not here", strings.Replace(kubeconfig, "{token: "+secret+"}", "{exec: {apiVersion: client.authentication.k8s.io/v1, command: /opt/no-such-login, interactiveMode: Never}}", 1), "", "",
-			`logs in with the program "no-such-login", which is not installed here; give the input kubeconfig`},
+		{
+			"a plugin that is not here", strings.Replace(kubeconfig, "{token: "+secret+"}", "{exec: {apiVersion: client.authentication.k8s.io/v1, command: /opt/no-such-login, interactiveMode: Never}}", 1), "", "",
+			`logs in with the program "no-such-login", which is not installed here; give the input kubeconfig`,
+		},
 		{"an auth provider", strings.Replace(kubeconfig, "{token: "+secret+"}", "{auth-provider: {name: gcp, config: {access-token: "+secret+"}}}", 1), "", "", `auth provider "gcp"`},
 		{"KUBECONFIG that is not there", "", "/no/such/file", "", "give the input kubeconfig instead"},
 	} {

@@ -202,8 +202,10 @@ func TestLive_listsEachKindOnceAndOnlyWhatBearsTheLabels(t *testing.T) {
 	apply(t, c.Client, other)
 	client, requests := counted(t, c.Client)
 	kinds := []schema.GroupVersionKind{
-		{Version: "v1", Kind: "ConfigMap"}, {Version: "v1", Kind: "ConfigMap"},
-		{Group: "apps", Version: "v1", Kind: "Deployment"}, {Group: "acme.example", Version: "v1", Kind: "Rocket"},
+		{Version: "v1", Kind: "ConfigMap"},
+		{Version: "v1", Kind: "ConfigMap"},
+		{Group: "apps", Version: "v1", Kind: "Deployment"},
+		{Group: "acme.example", Version: "v1", Kind: "Rocket"},
 	}
 	live, err := client.Live(t.Context(), c.Namespace, map[string]string{"app": "web"}, kinds)
 	if err != nil {

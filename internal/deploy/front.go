@@ -37,8 +37,10 @@ func FrontOf(service string, objects []*unstructured.Unstructured) (Front, error
 		}
 	}
 	if found == nil {
-		return Front{}, &Refusal{Reason: "the manifests hold no Service with a port, so tests have nothing to ask",
-			Advice: "add a Service for the deployment's pods"}
+		return Front{}, &Refusal{
+			Reason: "the manifests hold no Service with a port, so tests have nothing to ask",
+			Advice: "add a Service for the deployment's pods",
+		}
 	}
 	return Front{Namespace: found.Namespace, Service: found.Name, Port: int(found.Spec.Ports[0].Port)}, nil
 }

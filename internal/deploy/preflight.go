@@ -36,8 +36,10 @@ func CheckImage(ctx context.Context, images Images, image string, log progress.L
 	case err == nil:
 		return nil
 	case registry.IsNotFound(err):
-		return &Refusal{Reason: "image " + image + " is not in its registry", Err: err,
-			Advice: "build and push it again, or name another image"}
+		return &Refusal{
+			Reason: "image " + image + " is not in its registry", Err: err,
+			Advice: "build and push it again, or name another image",
+		}
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	default:

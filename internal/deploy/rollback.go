@@ -52,8 +52,10 @@ func Rollback(ctx context.Context, t Target, b Back) (Result, error) {
 func (s *Session) Restore(ctx context.Context, b Back) (Plan, error) {
 	found, err := s.History.Find(b.To)
 	if err != nil {
-		return Plan{}, &Refusal{Reason: fmt.Sprintf("roll %s in %s back to %s", s.Service, s.Environment, b.To), Err: err,
-			Advice: "run with list: true to see the history"}
+		return Plan{}, &Refusal{
+			Reason: fmt.Sprintf("roll %s in %s back to %s", s.Service, s.Environment, b.To), Err: err,
+			Advice: "run with list: true to see the history",
+		}
 	}
 	if r, ok := s.History.Barrier(found.Revision); ok {
 		return Plan{}, barred(r, found)

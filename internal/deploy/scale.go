@@ -60,7 +60,7 @@ func ownsReplicas(u *unstructured.Unstructured) bool {
 		var fields struct {
 			Spec map[string]json.RawMessage `json:"f:spec"`
 		}
-		if json.Unmarshal(m.FieldsV1.Raw, &fields) == nil {
+		if json.Unmarshal(m.FieldsV1.GetRawBytes(), &fields) == nil {
 			_, owns := fields.Spec["f:replicas"]
 			return owns
 		}

@@ -29,7 +29,7 @@ func TestCaches_lieInTheWorkspaceUnlessNamed(t *testing.T) {
 func TestCaches_followNoLink(t *testing.T) {
 	for _, link := range []string{CacheDir, filepath.Join(CacheDir, "build")} {
 		workspace, elsewhere := t.TempDir(), t.TempDir()
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(workspace, link)), 0o755); err != nil { //nolint:gosec // a checkout is readable
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(workspace, link)), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.Symlink(elsewhere, filepath.Join(workspace, link)); err != nil {
@@ -59,7 +59,7 @@ func TestCaches_areGivenBackToTheCheckoutsOwner(t *testing.T) {
 		t.Fatal(err)
 	}
 	module := filepath.Join(workspace, CacheDir, "modules", "m@v1")
-	if err := os.Mkdir(module, 0o555); err != nil { //nolint:gosec // as the go command makes them
+	if err := os.Mkdir(module, 0o555); err != nil {
 		t.Fatal(err)
 	}
 	secret := filepath.Join(t.TempDir(), "secret")

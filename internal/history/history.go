@@ -43,7 +43,7 @@ const (
 	partRecord       = "record"
 	partObjects      = "objects"
 
-	secretType corev1.SecretType = "fibership.dev/release"
+	secretType corev1.SecretType = "fibership.dev/release" //nolint:gosec // a type's name
 )
 
 // ErrChanged says that someone else changed a record since it was read.

@@ -196,7 +196,7 @@ func (c *candidate) put(ctx context.Context, lease *coordinationv1.Lease) (*coor
 	if fresh {
 		lease = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: c.name, Labels: c.labels}}
 	}
-	now, good, transitions := metav1.NowMicro(), int32(c.times.good/time.Second), int32(1)
+	now, good, transitions := metav1.NowMicro(), int32(c.times.good/time.Second), int32(1) //nolint:gosec // seconds of a lease
 	if lease.Spec.LeaseTransitions != nil {
 		transitions += *lease.Spec.LeaseTransitions
 	}

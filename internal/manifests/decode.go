@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	yamlv3 "go.yaml.in/yaml/v3"
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"sigs.k8s.io/yaml"
@@ -216,7 +216,7 @@ func check(o Object) error {
 		}
 		return problem("%s has no metadata.name", kind)
 	}
-	if problems := path.IsValidPathSegmentName(name); len(problems) > 0 {
+	if problems := content.IsPathSegmentName(name); len(problems) > 0 {
 		return problem("%s: metadata.name %q %s", kind, name, strings.Join(problems, ", "))
 	}
 	if namespace, given := metadata["namespace"]; given {
@@ -224,7 +224,7 @@ func check(o Object) error {
 		if namespace != nil && !ok {
 			return problem("%s %s: metadata.namespace is not text: put it in quotes", kind, name)
 		}
-		if problems := path.IsValidPathSegmentName(text); len(problems) > 0 {
+		if problems := content.IsPathSegmentName(text); len(problems) > 0 {
 			return problem("%s %s: metadata.namespace %q %s", kind, name, text, strings.Join(problems, ", "))
 		}
 	}

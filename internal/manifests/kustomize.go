@@ -241,7 +241,7 @@ func expanded(node *yamlv3.Node, left, depth int) (int, bool) {
 	if node.Kind == yamlv3.AliasNode {
 		return expanded(node.Alias, left, depth+1)
 	}
-	ok := true
+	var ok bool
 	for _, child := range node.Content {
 		if left, ok = expanded(child, left, depth+1); !ok {
 			return left, false

@@ -61,7 +61,7 @@ func refuse(code int, message string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		status := metav1.Status{
 			TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"},
-			Code:     int32(code), Message: message, Details: &metav1.StatusDetails{Kind: "pods"}, //nolint:gosec // a status
+			Code:     int32(code), Message: message, Details: &metav1.StatusDetails{Kind: "pods"},
 		}
 		w.WriteHeader(code)
 		_ = json.NewEncoder(w).Encode(status)

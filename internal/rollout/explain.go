@@ -27,6 +27,7 @@ func Explain(e Evidence) (cause, next string) {
 		cause, next = e.place(c)
 	case DeadlineExceeded, Paused, Missing, ConditionFailed, TimedOut:
 		cause, next = e.workload(c)
+	default: // explained elsewhere, or by what comes below
 	}
 	if cause == "" {
 		cause = firstOf(e.Detail, "no reason can be seen")
@@ -86,6 +87,7 @@ func (e Evidence) image(c ContainerEvidence) (cause, next string) {
 		return fmt.Sprintf("invalid image name %q", c.Image), "write it as registry/repository@sha256:…, in lower case"
 	case ImagePlatform:
 		return fmt.Sprintf("image %s holds nothing for the node's platform", image), "build it with the node's platform among platforms (kubectl get nodes -L kubernetes.io/arch)"
+	default: // explained elsewhere, or by what comes below
 	}
 	text := c.Message + " " + e.Detail
 	switch {
@@ -151,6 +153,7 @@ func (e Evidence) place(c ContainerEvidence) (cause, next string) {
 		return e.unschedulable(said)
 	case Evicted:
 		return said, "look at the node's pressure (kubectl describe node), and set requests that the pods really need"
+	default: // explained elsewhere, or by what comes below
 	}
 	return "", ""
 }
@@ -201,6 +204,7 @@ func (e Evidence) workload(c ContainerEvidence) (cause, next string) {
 		return e.Detail, "look at the pods below; where they are only slow, raise progressDeadlineSeconds"
 	case TimedOut:
 		return "nothing went wrong that can be seen, it only took too long: " + e.Detail, "raise timeout, or look at the pods below"
+	default: // explained elsewhere, or by what comes below
 	}
 	return e.Detail, ""
 }

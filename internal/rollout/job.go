@@ -28,8 +28,10 @@ func (w *watched) job() Judgement {
 			if c.Reason == batchv1.JobReasonDeadlineExceeded {
 				reason = DeadlineExceeded
 			}
-			w.troubles = []trouble{{state: Doomed, reason: reason, count: int(job.Status.Failed),
-				detail: fmt.Sprintf("the Job failed: %s", firstOf(c.Message, c.Reason, "no reason given"))}}
+			w.troubles = []trouble{{
+				state: Doomed, reason: reason, count: int(job.Status.Failed),
+				detail: fmt.Sprintf("the Job failed: %s", firstOf(c.Message, c.Reason, "no reason given")),
+			}}
 			w.blame(job)
 			return j
 		case batchv1.JobSuspended:

@@ -332,8 +332,10 @@ func TestWait_isQuick(t *testing.T) {
 		change func(*house) func(*corev1.PodSpec, *corev1.Container)
 		fact   func(*corev1.ContainerStatus) bool
 	}{
-		"second crash": {func(h *house) func(*corev1.PodSpec, *corev1.Container) { return h.failing("panic") },
-			func(s *corev1.ContainerStatus) bool { n, _ := crashes(s); return n > 1 }},
+		"second crash": {
+			func(h *house) func(*corev1.PodSpec, *corev1.Container) { return h.failing("panic") },
+			func(s *corev1.ContainerStatus) bool { n, _ := crashes(s); return n > 1 },
+		},
 		"image not found": {func(h *house) func(*corev1.PodSpec, *corev1.Container) {
 			return func(_ *corev1.PodSpec, c *corev1.Container) { c.Image = h.Registry + "/nothing:1" }
 		}, func(s *corev1.ContainerStatus) bool {

@@ -84,8 +84,10 @@ func (w *watched) scheduling(p *corev1.Pod) {
 	if !ok || c.Status != corev1.ConditionFalse {
 		return
 	}
-	t := trouble{state: Suspect, reason: Unschedulable, count: 1, pod: p.Name,
-		detail: fmt.Sprintf("no node takes pod %s: %s", p.Name, firstOf(c.Message, c.Reason))}
+	t := trouble{
+		state: Suspect, reason: Unschedulable, count: 1, pod: p.Name,
+		detail: fmt.Sprintf("no node takes pod %s: %s", p.Name, firstOf(c.Message, c.Reason)),
+	}
 	switch {
 	case c.Reason == corev1.PodReasonSchedulingGated:
 		t.detail = fmt.Sprintf("pod %s is held back by its scheduling gates", p.Name)

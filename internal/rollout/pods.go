@@ -18,8 +18,10 @@ func (w *watched) pods(pods []*corev1.Pod, crashDooms bool) {
 		}
 		if p.Status.Phase == corev1.PodFailed && p.Status.Reason != "" {
 			// Evicted, Preempting, NodeAffinity …: its owner makes another one.
-			w.add(trouble{state: Suspect, reason: Evicted, pod: p.Name, count: 1,
-				detail: fmt.Sprintf("pod %s was given up by its node: %s", p.Name, firstOf(p.Status.Message, p.Status.Reason))})
+			w.add(trouble{
+				state: Suspect, reason: Evicted, pod: p.Name, count: 1,
+				detail: fmt.Sprintf("pod %s was given up by its node: %s", p.Name, firstOf(p.Status.Message, p.Status.Reason)),
+			})
 			continue
 		}
 		w.scheduling(p)
@@ -40,8 +42,10 @@ func (w *watched) pods(pods []*corev1.Pod, crashDooms bool) {
 		for _, gate := range p.Spec.ReadinessGates {
 			ready, _ := condition(p, corev1.ContainersReady)
 			if c, ok := condition(p, gate.ConditionType); ready.Status == corev1.ConditionTrue && (!ok || c.Status != corev1.ConditionTrue) {
-				w.add(trouble{state: Suspect, reason: NotReady, pod: p.Name,
-					detail: fmt.Sprintf("the containers of pod %s are ready, its readiness gate %s is not", p.Name, gate.ConditionType)})
+				w.add(trouble{
+					state: Suspect, reason: NotReady, pod: p.Name,
+					detail: fmt.Sprintf("the containers of pod %s are ready, its readiness gate %s is not", p.Name, gate.ConditionType),
+				})
 			}
 		}
 	}
@@ -269,8 +273,10 @@ func (w *watched) unready(p *corev1.Pod, c container) {
 	}
 	// A busy node holds its events back: then time tells.
 	if probe := c.readiness(); probe != nil && w.Now.Sub(running.StartedAt.Time) > patience(probe, 0).most {
-		w.add(trouble{state: Suspect, reason: NotReady, count: 1, pod: p.Name, container: c.status.Name,
-			detail: fmt.Sprintf("container %s of pod %s runs, its readiness probe does not succeed", c.status.Name, p.Name)})
+		w.add(trouble{
+			state: Suspect, reason: NotReady, count: 1, pod: p.Name, container: c.status.Name,
+			detail: fmt.Sprintf("container %s of pod %s runs, its readiness probe does not succeed", c.status.Name, p.Name),
+		})
 	}
 }
 

@@ -65,8 +65,10 @@ type scene struct {
 // watchScene begins to watch; everything ends with ctx. The workloads come
 // first: their selectors narrow the rest.
 func watchScene(ctx context.Context, c *cluster.Client, namespace string, objects []release.Object, poke func()) *scene {
-	s := &scene{c: c, namespace: namespace, objects: objects, poke: poke,
-		workloads: map[string]*feed[*unstructured.Unstructured]{}, others: map[string]*polled{}}
+	s := &scene{
+		c: c, namespace: namespace, objects: objects, poke: poke,
+		workloads: map[string]*feed[*unstructured.Unstructured]{}, others: map[string]*polled{},
+	}
 	names := map[string][]string{}
 	for _, o := range objects {
 		kind := o.GroupKind().Kind + "." + o.GroupKind().Group

@@ -46,8 +46,10 @@ func (w *watched) deployment() Judgement {
 		// The condition outlives the rollout it tells of until the next one
 		// gets on: one from before the last change says nothing.
 		if seen && c.Type == appsv1.DeploymentProgressing && c.Reason == "ProgressDeadlineExceeded" && !c.LastUpdateTime.Time.Before(w.changed) {
-			w.add(trouble{state: Doomed, reason: DeadlineExceeded,
-				detail: fmt.Sprintf("no progress within progressDeadlineSeconds (%d s)", or(d.Spec.ProgressDeadlineSeconds, 600))})
+			w.add(trouble{
+				state: Doomed, reason: DeadlineExceeded,
+				detail: fmt.Sprintf("no progress within progressDeadlineSeconds (%d s)", or(d.Spec.ProgressDeadlineSeconds, 600)),
+			})
 		}
 	}
 	return j
@@ -128,8 +130,10 @@ func (w *watched) statefulSet() Judgement {
 	w.pods(pods, true)
 	for _, p := range old {
 		if seen && !byHand && p.DeletionTimestamp == nil && !isReady(p) && set.Spec.PodManagementPolicy != appsv1.ParallelPodManagement {
-			w.add(trouble{state: Suspect, reason: NotReady, pod: p.Name,
-				detail: fmt.Sprintf("pod %s of an older revision is not ready and holds the update up: the controller replaces pods in order", p.Name)})
+			w.add(trouble{
+				state: Suspect, reason: NotReady, pod: p.Name,
+				detail: fmt.Sprintf("pod %s of an older revision is not ready and holds the update up: the controller replaces pods in order", p.Name),
+			})
 		}
 	}
 	return j

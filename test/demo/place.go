@@ -97,11 +97,11 @@ func checkout(example, work string, version int) error {
 		if err != nil {
 			return err
 		}
-		content, err := os.ReadFile(path) //nolint:gosec // a file of the example
+		content, err := os.ReadFile(path)
 		if err != nil {
 			return err
 		}
-		return os.WriteFile(filepath.Join(to, name), content, 0o644) //nolint:gosec // a checkout is readable
+		return os.WriteFile(filepath.Join(to, name), content, 0o644)
 	})
 	if version == 1 && errors.Is(err, fs.ErrNotExist) {
 		return nil // version 1 is the example as it is

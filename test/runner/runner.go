@@ -65,7 +65,7 @@ func (s Step) Start(ctx context.Context) (*Process, error) {
 		return nil, err
 	}
 	p := &Process{dir: dir, log: new(bytes.Buffer), began: time.Now()}
-	p.cmd = exec.CommandContext(ctx, s.Binary) //nolint:gosec // the action under test
+	p.cmd = exec.CommandContext(ctx, s.Binary)
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGINT) }
 	p.cmd.WaitDelay = 10 * time.Second
 	p.cmd.Dir = s.Workspace

@@ -76,7 +76,7 @@ func newAct(ctx context.Context, rig *Rig, engine *Engine, ours string) (*Act, e
 	}
 	// In there act keeps checkouts. It would make the folder for us alone, and
 	// build-image compiles as a user who must be able to read them.
-	if err := os.MkdirAll(rig.cached("runner", "act"), 0o755); err != nil { //nolint:gosec // see above
+	if err := os.MkdirAll(rig.cached("runner", "act"), 0o755); err != nil {
 		return nil, err
 	}
 	pinned := regexp.MustCompile(`actions/cache@[0-9a-f]{40}`).FindString(string(pipeline))

@@ -80,7 +80,7 @@ func (p *place) write(manifests string) error {
 // sh runs commands one after the other.
 func (p *place) sh(ctx context.Context, commands ...[]string) error {
 	for _, c := range commands {
-		cmd := exec.CommandContext(ctx, c[0], c[1:]...) //nolint:gosec // the tools that are compared
+		cmd := exec.CommandContext(ctx, c[0], c[1:]...)
 		cmd.Dir = p.folder
 		if output, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w\n%s", strings.Join(c, " "), err, output)

@@ -64,7 +64,7 @@ func describeMachine() string {
 // end where there are none.
 func replaceSection(path, section, text string) error {
 	begin, end := "<!-- "+section+" -->\n", "<!-- /"+section+" -->\n"
-	content, err := os.ReadFile(path) //nolint:gosec // the file that the caller names
+	content, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		content, err = []byte("# Benchmarks\n\nEach section is written by its `make bench-…` target.\n"), nil
 	}
@@ -76,5 +76,5 @@ func replaceSection(path, section, text string) error {
 	if !found {
 		before += "\n"
 	}
-	return os.WriteFile(path, []byte(before+begin+strings.TrimRight(text, "\n")+"\n"+end+after), 0o644) //nolint:gosec // a document
+	return os.WriteFile(path, []byte(before+begin+strings.TrimRight(text, "\n")+"\n"+end+after), 0o644)
 }
