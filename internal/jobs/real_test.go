@@ -90,9 +90,9 @@ func TestReal_runsToTheVerdict(t *testing.T) {
 		ran               bool
 		say               []string
 	}{
-		"succeeds, its log shown to the last line": {args: "work, 1s, '0'", say: []string{"working for 1s", "step 9\n", "ends with 0", "succeeded"}},
+		"succeeds, its log shown to the last line": {args: "work, 1s, '0'", say: []string{"working for 1s", "step 3\n", "ends with 0", "succeeded"}},
 		"fails with its exit code":                 {args: "work, 300ms, '7'", fails: true, ran: true, say: []string{"ends with 7", "exit code 7"}},
-		"takes too long":                           {spec: "  activeDeadlineSeconds: 8", args: "work, 60s, '0'", fails: true, ran: true, say: []string{"step 5\n", "activeDeadlineSeconds"}},
+		"takes too long":                           {spec: "  activeDeadlineSeconds: 8", args: "work, 60s, '0'", fails: true, ran: true, say: []string{"step 3\n", "activeDeadlineSeconds"}},
 		"has no image":                             {image: "127.0.0.1:5000/jobs/nothing:1", args: "x", fails: true, say: []string{"jobs/nothing"}},
 	} {
 		t.Run(name, func(t *testing.T) {
