@@ -11,6 +11,10 @@ import (
 // done: opening the session has settled that.
 const Live = "live"
 
+// Previous as a rollback's target is the last release that succeeded before
+// the one live.
+const Previous = "previous"
+
 // Back is a rollback to be made: a deploy whose objects are an older release's.
 type Back struct {
 	To     string // previous, a release number, an image digest, a commit, or Live
@@ -33,7 +37,9 @@ func Rollback(ctx context.Context, t Target, b Back) (Result, error) {
 	}
 	defer s.Close(ctx)
 	result := s.result(b.Record)
-	if b.To == Live {
+	// Whoever asks for the one before while a new one is half there, because
+	// its run died, has it with the settling.
+	if b.To == Live || b.To == Previous && s.settled {
 		result.Record, result.Status = result.Previous, release.Unchanged
 		s.Log.Linef("settled: release %d of %s is live in %s", result.Record.Revision, s.Service, s.Environment)
 		return result, nil

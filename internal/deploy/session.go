@@ -24,6 +24,8 @@ type Session struct {
 	Target
 	History release.History
 
+	settled bool // what a dead run left was taken back
+
 	store *history.Store
 	lock  *history.Lock // nil in a session that only looks
 }

@@ -50,6 +50,7 @@ func (s *Session) settleOne(ctx context.Context, r release.Record) error {
 	if err := a.undo(ctx, true); err != nil {
 		return err
 	}
+	s.settled = true
 	a.Log.Linef("settled: release %d serves", r.Base)
 	return nil
 }

@@ -118,6 +118,7 @@ func (a *Attempt) untouched() bool {
 func (a *Attempt) undo(ctx context.Context, wait bool) error {
 	onlyBeside := a.untouched()
 	if !onlyBeside {
+		a.Record.TookBack = true
 		if err := a.Step(ctx, StepUndo); err != nil {
 			return err
 		}

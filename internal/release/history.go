@@ -18,10 +18,19 @@ func (h History) Sort() {
 }
 
 // Live is the release whose objects are in the environment: the newest that
-// succeeded or was left there though it failed. Releases under way do not
-// count: until they end, the one before them is what an undo returns to.
+// succeeded or was left there though it failed, or what the newest undo
+// returned to. Releases under way do not count: until they end, the one before
+// them is what an undo returns to.
 func (h History) Live() (Record, bool) {
-	return h.first(func(r Record) bool { return r.Status == Succeeded || r.Status == Failed })
+	for _, r := range h {
+		switch {
+		case r.Status == Succeeded || r.Status == Failed:
+			return r, true
+		case r.Status == RolledBack && r.TookBack:
+			return h.Revision(r.Base)
+		}
+	}
+	return Record{}, false
 }
 
 // Good is the newest release that succeeded.

@@ -174,3 +174,23 @@ func upTo(n int) []int {
 	}
 	return all
 }
+
+func TestLive_isWhatAnUndoReturnedTo(t *testing.T) {
+	t.Parallel()
+	good := release.Record{Revision: 1, Status: release.Succeeded}
+	kept := release.Record{Revision: 2, Status: release.Failed}
+	for name, c := range map[string]struct {
+		h    History
+		want int // 0: nothing is live
+	}{
+		"undone before it touched anything": {release.History{{Revision: 3, Status: release.RolledBack, Base: 1}, kept, good}, 2},
+		"undone past a kept failure":        {release.History{{Revision: 3, Status: release.RolledBack, Base: 1, TookBack: true}, kept, good}, 1},
+		"undone to nothing":                 {release.History{{Revision: 3, Status: release.RolledBack, TookBack: true}, kept}, 0},
+		"one more since":                    {release.History{{Revision: 4, Status: release.Succeeded}, {Revision: 3, Status: release.RolledBack, Base: 1, TookBack: true}, kept, good}, 4},
+		"one under way":                     {release.History{{Revision: 4, Status: release.Underway}, {Revision: 3, Status: release.RolledBack, Base: 1, TookBack: true}, kept, good}, 1},
+	} {
+		if live, _ := c.h.Live(); live.Revision != c.want {
+			t.Errorf("%s: release %d is live, want %d", name, live.Revision, c.want)
+		}
+	}
+}

@@ -74,6 +74,7 @@ type Record struct {
 	Actor     string    `json:"actor,omitempty"`
 	Run       string    `json:"run,omitempty"`      // link to the run
 	Base      int       `json:"base,omitempty"`     // the release that was live before and is returned to, 0: none
+	TookBack  bool      `json:"tookBack,omitempty"` // it had changed what was live, and its undo returned to Base
 	Restored  int       `json:"restored,omitempty"` // the release whose objects this one brings back, 0: none
 	Before    string    `json:"before,omitempty"`   // hash of the Job that had to succeed before it, empty: none
 	Barrier   bool      `json:"barrier,omitempty"`  // no rollback goes behind this one: its Job ran, whatever became of the release
