@@ -180,7 +180,7 @@ func TestLive_isWhatAnUndoReturnedTo(t *testing.T) {
 	good := release.Record{Revision: 1, Status: release.Succeeded}
 	kept := release.Record{Revision: 2, Status: release.Failed}
 	for name, c := range map[string]struct {
-		h    History
+		h    release.History
 		want int // 0: nothing is live
 	}{
 		"undone before it touched anything": {release.History{{Revision: 3, Status: release.RolledBack, Base: 1}, kept, good}, 2},
