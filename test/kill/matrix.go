@@ -39,6 +39,10 @@ type Report struct {
 	Lost    int
 }
 
+// victimsAtOnce keeps a small machine from starving: each has a service of its
+// own, under load.
+const victimsAtOnce = 3
+
 // Run tries the points.
 func (m *Matrix) Run(ctx context.Context) (report Report, err error) {
 	if m.control, err = newControl(ctx, m); err != nil {
@@ -46,6 +50,7 @@ func (m *Matrix) Run(ctx context.Context) (report Report, err error) {
 	}
 	defer func() { err = errors.Join(err, m.control.remove(ctx)) }()
 	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(victimsAtOnce)
 	for _, v := range m.Victims {
 		group.Go(func() error { return m.victim(ctx, v, &report) })
 	}

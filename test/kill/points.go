@@ -32,7 +32,7 @@ func (m *Matrix) points(requests int) []Point {
 	if m.Sample <= 0 || m.Sample >= len(all) {
 		return all
 	}
-	chance := mathrand.New(mathrand.NewPCG(m.Seed, 5)) //nolint:gosec // chance, no secret
+	chance := mathrand.New(mathrand.NewPCG(m.Seed, 5))
 	var some []Point
 	for i := range m.Sample { // one of each stretch
 		from, to := i*len(all)/m.Sample, (i+1)*len(all)/m.Sample
