@@ -14,6 +14,7 @@ import (
 
 	"github.com/fibership/fibership/internal/action"
 	"github.com/fibership/fibership/internal/build"
+	"github.com/fibership/fibership/internal/ecr"
 	"github.com/fibership/fibership/internal/gobuild"
 	"github.com/fibership/fibership/internal/image"
 	"github.com/fibership/fibership/internal/registry"
@@ -55,6 +56,7 @@ var (
 	push      = spec.Bool("push", "false tests, builds and gives the digest, and pushes nothing", action.Default("true"))
 	ociLayout = spec.Text("oci-layout", "also write the image as an OCI layout to this folder, seen from working-directory", action.Example("dist/image"))
 
+	createRepository = spec.Bool("create-repository", "create the repository in Amazon ECR where it is not there, with the AWS credentials of the job's environment", action.Default("false"))
 	registryUsername = spec.Text("registry-username", "user at the registry", action.DefaultText("the actor, for ghcr.io"), action.Example("acme-bot"))
 	registryPassword = spec.Secret("registry-password", "password or token for it", action.DefaultText("`github-token`, for ghcr.io"))
 	githubToken      = spec.Secret("github-token", "the job's token", action.Expression("${{ github.token }}"))
@@ -96,6 +98,9 @@ func plan(r *action.Run, scratch string, environ []string) (*build.Build, error)
 	if (*registryUsername == "") != (*registryPassword == "") {
 		mistake("registry-password", errors.New("registry-username and registry-password go together"))
 	}
+	if *createRepository {
+		mistake("create-repository", ecr.Check(*repository))
+	}
 	suite, err := planSuite(environ)
 	mistake("tests", err)
 	mistake("private-modules", gobuild.ParsePrivate(*privateModules))
@@ -131,7 +136,11 @@ func plan(r *action.Run, scratch string, environ []string) (*build.Build, error)
 		},
 		Patience: *retryTimeout, Log: r,
 	})
-	return &build.Build{Plan: p, Toolchain: gobuild.New(source, environ, r), Registry: client, Log: r}, nil
+	b := &build.Build{Plan: p, Toolchain: gobuild.New(source, environ, r), Registry: client, Log: r}
+	if *createRepository {
+		b.Create = ecr.Create
+	}
+	return b, nil
 }
 
 // planTags takes the tags given, else derives them from the event.

@@ -168,3 +168,8 @@ func TestBuild_needsLittleMemoryForALargeProgram(t *testing.T) {
 		}
 	}
 }
+
+func TestBuild_createsRepositoriesAtAmazonOnly(t *testing.T) {
+	act(t, orders().write(t), inputs{"image": "127.0.0.1:1/acme/orders", "create-repository": "true"}).
+		wants(t, 2, "create-repository", "dkr.ecr.<region>.amazonaws.com")
+}

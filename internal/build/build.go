@@ -111,7 +111,10 @@ type Build struct {
 	Plan
 	Toolchain
 	Registry Registry
-	Log      progress.Log
+	// Create makes the plan's repository where it is not there yet; nil where
+	// the registry does that by itself, or nobody asked for it.
+	Create func(ctx context.Context, repository name.Repository) (made bool, err error)
+	Log    progress.Log
 }
 
 // Run carries the plan out. Where the registry remembers a build of the same
@@ -236,6 +239,9 @@ func (b *Build) push(ctx context.Context, content registry.Content, result *Resu
 	switch err := b.Registry.Exists(ctx, result.Image); {
 	case registry.IsNotFound(err):
 		result.Changed, moved = true, b.Tags
+		if err := b.create(ctx); err != nil {
+			return err
+		}
 		if _, err := b.Registry.Push(ctx, content, b.Repository); err != nil {
 			return err
 		}
@@ -253,6 +259,18 @@ func (b *Build) push(ctx context.Context, content registry.Content, result *Resu
 		b.Log.Linef("no tags: the image is known by its digest alone")
 	}
 	return b.tag(ctx, content, moved, result)
+}
+
+// create makes the repository where that was asked for.
+func (b *Build) create(ctx context.Context) error {
+	if b.Create == nil {
+		return nil
+	}
+	made, err := b.Create(ctx, b.Repository)
+	if made {
+		b.Log.Linef("created repository %s", b.Repository)
+	}
+	return err
 }
 
 // timed notes how long a phase takes.

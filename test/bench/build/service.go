@@ -55,14 +55,14 @@ func (s service) checkOut(ctx context.Context, dir string) error {
 // change makes the program another one, by one file of the main package.
 func (s service) change(ctx context.Context, dir string, n int) error {
 	code := fmt.Sprintf("package main\n\nimport \"os\"\n\nfunc init() {\n\tif len(os.Args) > 10000 {\n\t\tprintln(\"round %d\")\n\t}\n}\n", n)
-	if err := os.WriteFile(filepath.Join(dir, filepath.FromSlash(s.pkg), "bench_round.go"), []byte(code), 0o644); err != nil { //nolint:gosec // source
+	if err := os.WriteFile(filepath.Join(dir, filepath.FromSlash(s.pkg), "bench_round.go"), []byte(code), 0o644); err != nil {
 		return err
 	}
 	return commit(ctx, dir)
 }
 
 func changeReadme(ctx context.Context, dir string, n int) error {
-	if err := os.WriteFile(filepath.Join(dir, "README.md"), fmt.Appendf(nil, "Round %d.\n", n), 0o644); err != nil { //nolint:gosec // a document
+	if err := os.WriteFile(filepath.Join(dir, "README.md"), fmt.Appendf(nil, "Round %d.\n", n), 0o644); err != nil {
 		return err
 	}
 	return commit(ctx, dir)
@@ -79,7 +79,7 @@ func commit(ctx context.Context, dir string) error {
 // command runs what is no part of the measurement.
 func command(ctx context.Context, dir, name string, args ...string) ([]byte, error) {
 	var stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // fixed programs
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir, cmd.Stderr = dir, &stderr
 	output, err := cmd.Output()
 	if err != nil {

@@ -78,7 +78,7 @@ func median(all []sample, of func(sample) float64) float64 {
 func describeMachine() string {
 	processor, system, load := "unknown processor", "unknown system", "unknown"
 	line := func(path, prefix string) string {
-		content, _ := os.ReadFile(path) //nolint:gosec // fixed paths
+		content, _ := os.ReadFile(path)
 		for line := range strings.Lines(string(content)) {
 			if rest, ok := strings.CutPrefix(line, prefix); ok {
 				return strings.Trim(strings.TrimSpace(rest), `":`+"\t ")
@@ -102,7 +102,7 @@ func describeMachine() string {
 // end where there are none.
 func replaceSection(path, section, text string) error {
 	begin, end := "<!-- "+section+" -->\n", "<!-- /"+section+" -->\n"
-	content, err := os.ReadFile(path) //nolint:gosec // the file that the caller names
+	content, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		content, err = []byte("# Benchmarks\n\nEach section is written by its `make bench-…` target.\n"), nil
 	}
@@ -114,5 +114,5 @@ func replaceSection(path, section, text string) error {
 	if !found {
 		before += "\n"
 	}
-	return os.WriteFile(path, []byte(before+begin+strings.TrimRight(text, "\n")+"\n"+end+after), 0o644) //nolint:gosec // a document
+	return os.WriteFile(path, []byte(before+begin+strings.TrimRight(text, "\n")+"\n"+end+after), 0o644)
 }

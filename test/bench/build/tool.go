@@ -58,9 +58,9 @@ func (t *tool) environ(proxy string) []string {
 
 func buildImage(folder string) func(*tool, service, string) *exec.Cmd {
 	return func(t *tool, s service, workspace string) *exec.Cmd {
-		cmd := exec.Command(filepath.Join(folder, "build-image")) //nolint:gosec // ours
+		cmd := exec.Command(filepath.Join(folder, "build-image"))
 		cmd.Env = []string{
-			"INPUT_IMAGE=" + t.registry.host + "/bench", "INPUT_PACKAGE=" + s.pkg, "INPUT_TESTS=none", "INPUT_TAGS=latest",
+			"INPUT_IMAGE=" + t.registry.host + "/bench", "INPUT_PACKAGE=" + s.pkg, "INPUT_TESTS=none", "INPUT_TAGS=latest", "INPUT_UNPRIVILEGED=false",
 			"INPUT_BASE-IMAGE=" + t.registry.host + "/base:v1", "GITHUB_WORKSPACE=" + workspace,
 		}
 		return cmd
@@ -69,7 +69,7 @@ func buildImage(folder string) func(*tool, service, string) *exec.Cmd {
 
 func ko(folder string) func(*tool, service, string) *exec.Cmd {
 	return func(t *tool, s service, _ string) *exec.Cmd {
-		cmd := exec.Command(filepath.Join(folder, "ko"), "build", "--bare", "--sbom=none", s.pkg) //nolint:gosec // pinned in tools/ko
+		cmd := exec.Command(filepath.Join(folder, "ko"), "build", "--bare", "--sbom=none", s.pkg)
 		cmd.Env = []string{"KO_DOCKER_REPO=" + t.registry.host + "/bench", "KO_DEFAULTBASEIMAGE=" + t.registry.host + "/base:v1"}
 		return cmd
 	}
@@ -89,7 +89,7 @@ var digest = regexp.MustCompile(`sha256:[0-9a-f]{64}`)
 
 // run measures one run.
 func (t *tool) run(ctx context.Context, s service, workspace string) (sample, error) {
-	if err := os.MkdirAll(filepath.Join(t.home, "home"), 0o755); err != nil { //nolint:gosec // scratch
+	if err := os.MkdirAll(filepath.Join(t.home, "home"), 0o755); err != nil {
 		return sample{}, err
 	}
 	cmd := t.command(t, s, workspace)
