@@ -15,6 +15,9 @@ import (
 // list of files names what lies there.
 const CacheDir = ".fibership-cache"
 
+// testsSuffix makes of the compiler's GOCACHE the one that is the tests' own.
+const testsSuffix = "-tests"
+
 // Caches puts Go's caches below the workspace, where a job can keep them for
 // the next: a container's home is gone when the job ends. Those that the
 // environment names already stay where they are. with is the environment to go
@@ -36,8 +39,14 @@ func Caches(environ []string, workspace string) (with []string, release func() e
 		return environ, none, err
 	}
 	defer root.Close()
-	for _, pair := range append([]string{"=" + filepath.Join(workspace, CacheDir)}, named...) {
-		_, path, _ := strings.Cut(pair, "=")
+	folders := []string{filepath.Join(workspace, CacheDir)}
+	for _, pair := range named {
+		name, path, _ := strings.Cut(pair, "=")
+		if folders = append(folders, path); name == "GOCACHE" {
+			folders = append(folders, path+testsSuffix)
+		}
+	}
+	for _, path := range folders {
 		rel, err := filepath.Rel(workspace, path)
 		if err != nil {
 			return environ, none, err

@@ -27,7 +27,7 @@ func TestCaches_lieInTheWorkspaceUnlessNamed(t *testing.T) {
 }
 
 func TestCaches_followNoLink(t *testing.T) {
-	for _, link := range []string{CacheDir, filepath.Join(CacheDir, "build")} {
+	for _, link := range []string{CacheDir, filepath.Join(CacheDir, "build"), filepath.Join(CacheDir, "build-tests")} {
 		workspace, elsewhere := t.TempDir(), t.TempDir()
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(workspace, link)), 0o755); err != nil {
 			t.Fatal(err)

@@ -51,7 +51,7 @@ func (t *Toolchain) Unprivileged(ctx context.Context, caches bool) (release func
 	cache, modules := strings.TrimSpace(string(out)), env["GOMODCACHE"]
 	// Nothing compiled for tests is of use to the release, whose paths are
 	// trimmed, so that a cache of their own costs no work.
-	tests := cache + "-tests"
+	tests := cache + testsSuffix
 	for dir, id := range map[string]uint32{cache: nobody, modules: nobody, tests: tester} {
 		if err := handOver(dir, id, caches); err != nil {
 			return release, err
