@@ -153,12 +153,28 @@ func options(u *unstructured.Unstructured) cluster.ApplyOptions {
 }
 
 // RemoveBeside takes away what stood beside the release on its way.
-func (a *Attempt) RemoveBeside(ctx context.Context) error {
-	if len(a.Record.Beside) == 0 {
-		return nil
+func (a *Attempt) RemoveBeside(ctx context.Context) error { return a.removeBeside(ctx, true) }
+
+// removeBeside, with wait, returns once every pod of it is told to end: the
+// collector of the cluster comes a moment after the Deployment went.
+func (a *Attempt) removeBeside(ctx context.Context, wait bool) error {
+	var gone []*unstructured.Unstructured
+	for _, o := range a.Record.Beside {
+		u, err := a.Cluster.Get(ctx, o)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", o, err)
+		}
+		if u != nil && wait {
+			gone = append(gone, u)
+		}
 	}
 	if err := a.remove(ctx, a.Record.Beside); err != nil {
 		return err
+	}
+	for _, u := range gone {
+		if err := a.ending(ctx, u); err != nil {
+			return err
+		}
 	}
 	a.Record.Beside = nil
 	return nil

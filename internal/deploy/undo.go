@@ -141,7 +141,7 @@ func (a *Attempt) undo(ctx context.Context, wait bool) error {
 			}
 		}
 	}
-	if err := a.remove(ctx, a.Record.Beside); err != nil {
+	if err := a.removeBeside(ctx, wait); err != nil {
 		return err
 	}
 	if err := a.removeWarm(ctx); err != nil {
@@ -150,7 +150,7 @@ func (a *Attempt) undo(ctx context.Context, wait bool) error {
 	if err := a.removeChanged(ctx, changes); err != nil {
 		return err
 	}
-	a.Record.Status, a.Record.Ended, a.Record.Beside = release.RolledBack, time.Now().UTC(), nil
+	a.Record.Status, a.Record.Ended = release.RolledBack, time.Now().UTC()
 	if err := a.save(ctx); err != nil {
 		return err
 	}

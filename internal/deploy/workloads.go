@@ -125,3 +125,28 @@ func podsOf(ctx context.Context, c *cluster.Client, u *unstructured.Unstructured
 	}
 	return pods, nil
 }
+
+// endingWithin bounds the wait for the cluster's collector.
+const endingWithin = 20 * time.Second
+
+// ending waits until no pod of a workload that was deleted is left that is not
+// ending. A collector that is late is no failure.
+func (s *Session) ending(ctx context.Context, u *unstructured.Unstructured) error {
+	late := time.Now().Add(endingWithin)
+	for time.Now().Before(late) {
+		pods, err := podsOf(ctx, s.Cluster, u)
+		if err != nil {
+			return fmt.Errorf("list the pods of %s %s: %w", u.GetKind(), u.GetName(), err)
+		}
+		if len(pods) == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	s.Log.Linef("pods of %s %s are slow to be ended; the cluster goes on with it", u.GetKind(), u.GetName())
+	return nil
+}

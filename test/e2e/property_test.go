@@ -15,14 +15,14 @@ import (
 	"github.com/fibership/fibership/internal/release"
 )
 
-var releasesSeed = flag.Uint64("releases.seed", rand.Uint64(), "what the random releases are made of") //nolint:gosec // chance, no secret
+var releasesSeed = flag.Uint64("releases.seed", rand.Uint64(), "what the random releases are made of")
 
 // After ten random releases, going back to any one of them brings back every
 // object as it was then, byte for byte, and removes the others.
 func TestRollback_restoresAnyOfTenRandomReleasesByteForByte(t *testing.T) {
 	p := newPlace(t)
 	t.Logf("-releases.seed=%d", *releasesSeed)
-	chance := rand.New(rand.NewPCG(*releasesSeed, 10)) //nolint:gosec // chance, no secret
+	chance := rand.New(rand.NewPCG(*releasesSeed, 10))
 	images := []string{p.image("1"), p.image("2")}
 	was := []map[string]string{nil} // by release
 	for len(was) <= 10 {

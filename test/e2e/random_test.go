@@ -127,8 +127,12 @@ func ports(chance *rand.Rand) []any {
 func (p *place) content(environment, namespace string) map[string]string {
 	p.t.Helper()
 	kinds := []schema.GroupVersionKind{
-		{Group: "apps", Version: "v1", Kind: "Deployment"}, {Version: "v1", Kind: "Service"}, {Version: "v1", Kind: "ConfigMap"},
-		{Version: "v1", Kind: "Secret"}, {Version: "v1", Kind: "ServiceAccount"}, {Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},
+		{Group: "apps", Version: "v1", Kind: "Deployment"},
+		{Version: "v1", Kind: "Service"},
+		{Version: "v1", Kind: "ConfigMap"},
+		{Version: "v1", Kind: "Secret"},
+		{Version: "v1", Kind: "ServiceAccount"},
+		{Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},
 		{Group: "networking.k8s.io", Version: "v1", Kind: "NetworkPolicy"},
 	}
 	live, err := p.Client.Live(p.t.Context(), namespace, map[string]string{"fibership.dev/service": "web", "fibership.dev/environment": environment}, kinds)
@@ -151,7 +155,7 @@ func plain(t *testing.T, u *unstructured.Unstructured) string {
 	var ours string
 	for _, m := range u.GetManagedFields() {
 		if m.Manager == "fibership" && m.Operation == metav1.ManagedFieldsOperationApply {
-			ours = string(m.FieldsV1.Raw)
+			ours = m.FieldsV1.GetRawString()
 		}
 	}
 	for _, field := range []string{"uid", "resourceVersion", "generation", "creationTimestamp", "managedFields"} {
