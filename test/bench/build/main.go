@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/fibership/fibership/test/bench/paper"
 )
 
 var (
@@ -47,7 +49,7 @@ func run(ctx context.Context) error {
 	}
 	defer os.RemoveAll(scratch)
 	var text strings.Builder
-	text.WriteString("## Building\n\n" + describeMachine() + "\n")
+	text.WriteString("## Building\n\n" + paper.Machine() + "\n")
 	for _, s := range services {
 		if !slices.Contains(strings.Split(*only, ","), s.name) {
 			continue
@@ -63,5 +65,5 @@ func run(ctx context.Context) error {
 	if *out == "" {
 		return nil
 	}
-	return replaceSection(*out, "build", text.String())
+	return paper.ReplaceSection(*out, "build", text.String())
 }

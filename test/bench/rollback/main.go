@@ -19,6 +19,7 @@ import (
 
 	"github.com/fibership/fibership/internal/cluster"
 	"github.com/fibership/fibership/internal/testcluster"
+	"github.com/fibership/fibership/test/bench/paper"
 	"github.com/fibership/fibership/test/kill"
 )
 
@@ -60,7 +61,7 @@ func run(ctx context.Context) error {
 			return fmt.Errorf("publish the service: %w", err)
 		}
 	}
-	machine := describeMachine()
+	machine := paper.Machine()
 	measured, err := compare(ctx, client, folder, images)
 	if err != nil {
 		return err
@@ -77,7 +78,7 @@ func run(ctx context.Context) error {
 	if *out == "" {
 		return nil
 	}
-	return replaceSection(*out, "rollback", "## Rollback\n\n"+text)
+	return paper.ReplaceSection(*out, "rollback", "## Rollback\n\n"+text)
 }
 
 // killAll tries the kill matrix and tells of it as Markdown.

@@ -1,12 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -38,43 +33,4 @@ func median(times []time.Duration) time.Duration {
 	sorted := slices.Sorted(slices.Values(times))
 	n := len(sorted)
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
-}
-
-// describeMachine says where and when it was measured.
-func describeMachine() string {
-	system, kernel, load := "unknown system", "", "unknown"
-	if content, err := os.ReadFile("/etc/os-release"); err == nil {
-		for line := range strings.Lines(string(content)) {
-			if name, ok := strings.CutPrefix(line, "PRETTY_NAME="); ok {
-				system = strings.Trim(strings.TrimSpace(name), `"`)
-			}
-		}
-	}
-	if output, err := exec.Command("uname", "-r").Output(); err == nil {
-		kernel = ", Linux " + strings.TrimSpace(string(output))
-	}
-	if content, err := os.ReadFile("/proc/loadavg"); err == nil {
-		load = strings.Join(strings.Fields(string(content))[:3], ", ")
-	}
-	return fmt.Sprintf("%s: %d cores, %s%s, %s; load averages at the start %s. Everything — cluster, pods, load and tools — shares these cores.",
-		time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), system, kernel, runtime.Version(), load)
-}
-
-// replaceSection puts text between a file's marks for the section, or at its
-// end where there are none.
-func replaceSection(path, section, text string) error {
-	begin, end := "<!-- "+section+" -->\n", "<!-- /"+section+" -->\n"
-	content, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		content, err = []byte("# Benchmarks\n\nEach section is written by its `make bench-…` target.\n"), nil
-	}
-	if err != nil {
-		return err
-	}
-	before, rest, found := strings.Cut(string(content), begin)
-	_, after, _ := strings.Cut(rest, end)
-	if !found {
-		before += "\n"
-	}
-	return os.WriteFile(path, []byte(before+begin+strings.TrimRight(text, "\n")+"\n"+end+after), 0o644)
 }
