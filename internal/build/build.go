@@ -6,6 +6,8 @@ package build
 
 import (
 	"context"
+	"fmt"
+	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -122,6 +124,9 @@ type Build struct {
 // compiler, and nothing reaches the registry before all have succeeded.
 func (b *Build) Run(ctx context.Context) (Result, error) {
 	result := Result{Seconds: map[string]float64{}}
+	var at phase
+	at.enter("reading the package")
+	defer progress.Beat(ctx, b.Log, heartbeat, at.String)()
 	main, err := b.Describe(ctx)
 	if err != nil {
 		return result, err
@@ -142,6 +147,7 @@ func (b *Build) Run(ctx context.Context) (Result, error) {
 		}
 	}
 
+	at.enter("testing and compiling")
 	end := b.Log.Group("Test and compile")
 	content, err := b.make(ctx, main, base, search, &result)
 	end()
@@ -156,6 +162,7 @@ func (b *Build) Run(ctx context.Context) (Result, error) {
 	if !b.Push {
 		return result, nil
 	}
+	at.enter("pushing")
 	defer b.Log.Group("Push")()
 	defer timed(result.Seconds, "push")()
 	if err := b.push(ctx, content, &result); err != nil {
@@ -277,4 +284,26 @@ func (b *Build) create(ctx context.Context) error {
 func timed(seconds map[string]float64, phase string) (stop func()) {
 	began := time.Now()
 	return func() { seconds[phase] = time.Since(began).Round(time.Millisecond).Seconds() }
+}
+
+// heartbeat is how often a build that takes long says that it goes on.
+const heartbeat = 15 * time.Second
+
+// phase is what a build is at, and since when. It is safe for concurrent use.
+type phase struct {
+	mu    sync.Mutex
+	name  string
+	since time.Time
+}
+
+func (p *phase) enter(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.name, p.since = name, time.Now()
+}
+
+func (p *phase) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return fmt.Sprintf("still %s: %v", p.name, time.Since(p.since).Round(time.Second))
 }
