@@ -38,6 +38,7 @@ func TestDeploy_dryRunChangesNothing(t *testing.T) {
 	o := p.deploy(p.image("1"), map[string]string{"dry-run": "true"})
 	outputs(t, o, map[string]string{"status": "planned"})
 	contains(t, o.Summary, "create", "Deployment web")
+	contains(t, o.Log, "create Deployment web", "replicas: 2")
 	p.nothing(p.staging)
 }
 

@@ -68,6 +68,9 @@ func digestOf(image string) string {
 // Summary tells how it went: the verdict first, then checks, changes, and on
 // failure the evidence.
 func Summary(r *action.Run, title string, t deploy.Target, result deploy.Result, err error) {
+	if result.Status == release.Planned {
+		tellPlan(r, result.Changes)
+	}
 	r.Summary(fmt.Sprintf("### %s %s: %s in %s %s\n\n", mark(result.Status), title, action.Escape(t.Service), action.Escape(t.Environment), sentence(result)))
 	r.Summary(action.Table([]string{"release", "image", "commit", "before", "took"}, [][]string{{
 		number(result.Record.Revision), action.Code(short(result.Record.Image)), action.Code(shortCommit(result.Record.Commit)),
@@ -87,6 +90,21 @@ func Summary(r *action.Run, title string, t deploy.Target, result deploy.Result,
 	}
 	if changed := changes(result.Changes); changed != "" {
 		r.Summary(action.Details("Changes: "+deploy.Count(result.Changes), changed))
+	}
+}
+
+// tellPlan writes into the log what a dry run would change.
+func tellPlan(r *action.Run, changes []deploy.Change) {
+	defer r.Group("Plan: " + deploy.Count(changes))()
+	out := r.Foreign()
+	for _, c := range changes {
+		if c.Verb == deploy.Same {
+			continue
+		}
+		_, _ = fmt.Fprintf(out, "%s %s\n%s", c.Verb, c.Object, c.Diff)
+		if c.Diff != "" && !strings.HasSuffix(c.Diff, "\n") {
+			_, _ = fmt.Fprintln(out)
+		}
 	}
 }
 
