@@ -275,6 +275,23 @@ func ask(ctx context.Context, client *http.Client, url string) (string, error) {
 	return string(body), err
 }
 
+// answers wants the service to answer with a word from now on. The network
+// learns of a rollout a moment after it is complete: that moment is waited for,
+// and then twenty answers must hold the word.
+func (p *place) answers(namespace, word string) {
+	p.t.Helper()
+	url := p.url(namespace)
+	testcluster.Eventually(p.t, 5*time.Second, "an answer with "+word, func(ctx context.Context) bool {
+		answer, err := ask(ctx, fresh, url)
+		return err == nil && strings.Contains(answer, word)
+	})
+	for range 20 {
+		if answer := p.get(url); !strings.Contains(answer, word) {
+			p.t.Errorf("the service answers %s, want %s", answer, word)
+		}
+	}
+}
+
 // warmReady says whether all pods that are kept warm are ready.
 func (p *place) warmReady(ctx context.Context) bool {
 	list, err := p.Client.Kube.BatchV1().Jobs(p.production).List(ctx, metav1.ListOptions{LabelSelector: "fibership.dev/warm"})
