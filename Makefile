@@ -39,12 +39,13 @@ endif
 workflows: prepare ## Prepare the tests of the workflows: act, Docker's packages, the image's caches (the first time some minutes)
 	go run ./test/workflows/cmd/prepare
 
+# Never from the test cache: it does not see the binaries that the tests run.
 test: cluster workflows ## Everything that can run here: units, real API server, whole binaries, workflows under act
 	go test -C examples/orders ./...
 	go test -C test/cluster -timeout 30m ./pki ./provision ./rig ./nameserver ./cmd/cluster
-	$(IN) go test -timeout 30m -parallel 8 $$(go list ./... | grep -v -e /test/e2e$$ -e /test/workflows$$)
-	$(IN) go test -timeout 30m -parallel 6 ./test/e2e
-	$(IN) go test -timeout 30m ./test/workflows
+	$(IN) go test -count=1 -timeout 30m -parallel 8 $$(go list ./... | grep -v -e /test/e2e$$ -e /test/workflows$$)
+	$(IN) go test -count=1 -timeout 30m -parallel 6 ./test/e2e
+	$(IN) go test -count=1 -timeout 30m ./test/workflows
 
 bin/ko: tools/ko/go.mod
 	CGO_ENABLED=0 go build -C tools/ko -trimpath -ldflags='-s -w' -o ../../bin/ko github.com/google/ko
