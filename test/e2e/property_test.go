@@ -155,7 +155,7 @@ func TestRollback_restoresFiveMegabytes(t *testing.T) {
 	p := newPlace(t)
 	image := p.image("1")
 	big := func(seed uint64) string {
-		chance := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // chance, no secret
+		chance := rand.New(rand.NewPCG(seed, seed))
 		var text strings.Builder
 		text.WriteString(manifest)
 		for i := range 6 {

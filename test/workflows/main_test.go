@@ -91,7 +91,7 @@ func publish(root, to string) error {
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(to, name), content, 0o644); err != nil { //nolint:gosec // a checkout is readable
+		if err := os.WriteFile(filepath.Join(to, name), content, 0o644); err != nil {
 			return err
 		}
 	}

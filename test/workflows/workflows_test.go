@@ -104,7 +104,7 @@ func (p *place) rollsBack(t *testing.T, first string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(p.checkout, ".github", "workflows", "rollback.yml"), form, 0o644); err != nil { //nolint:gosec // a checkout is readable
+	if err := os.WriteFile(filepath.Join(p.checkout, ".github", "workflows", "rollback.yml"), form, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	p.commit(t)
