@@ -134,10 +134,10 @@ func (p *place) image(version string) string {
 func (p *place) file(name, content string) {
 	p.t.Helper()
 	path := filepath.Join(p.workspace, name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // a checkout is readable
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		p.t.Fatal(err)
 	}
-	if err := os.WriteFile(path, []byte(content), 0o644); err != nil { //nolint:gosec // a checkout is readable
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 		p.t.Fatal(err)
 	}
 }
