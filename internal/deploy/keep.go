@@ -84,18 +84,14 @@ func (a *Attempt) divert(ctx context.Context, w *release.Warm) error {
 
 func isService(c Change) bool { return c.Object.Kind == "Service" && c.Object.APIVersion == "v1" }
 
-// coolDown removes what earlier releases still keep warm: with a new release
-// live, it is not the previous one any more.
+// coolDown removes what the release before still keeps warm: with a new release
+// live, that is not the previous one any more. What older releases kept, their
+// successors have removed.
 func (a *Attempt) coolDown(ctx context.Context) error {
-	for _, r := range a.History {
-		if r.Warm == nil || r.Revision == a.Record.Revision || time.Now().After(r.Warm.Until) {
-			continue
-		}
-		if err := a.remove(ctx, r.Warm.Objects); err != nil {
-			return err
-		}
+	if a.base.Warm == nil || time.Now().After(a.base.Warm.Until) {
+		return nil
 	}
-	return nil
+	return a.remove(ctx, a.base.Warm.Objects)
 }
 
 // removeWarm takes away what an attempt that failed had begun to keep warm.
