@@ -242,6 +242,11 @@ func check(o Object) error {
 				return problem("%s %s: the value of metadata.%s.%s is not text: put it in quotes", kind, name, field, key)
 			}
 		}
+		// The server keeps the ownership of an empty map only where others have
+		// written into it: what is restored would not be what was.
+		if len(texts) == 0 {
+			delete(metadata, field)
+		}
 	}
 	raw, err := json.Marshal(o.Object)
 	if err != nil {

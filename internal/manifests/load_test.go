@@ -200,3 +200,20 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestLoad_leavesOutMapsThatSayNothing(t *testing.T) {
+	root := tree(t, map[string]string{
+		"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  labels: {}\n  annotations: {}\ndata: {}\n",
+	})
+	objects, err := Load(t.Context(), root, []string{"a.yaml"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	metadata, _ := objects[0].Object["metadata"].(map[string]any)
+	if len(metadata) != 1 {
+		t.Errorf("metadata is %v, want its name alone: an empty map of labels or annotations is owned or not by chance", metadata)
+	}
+	if _, ok := objects[0].Object["data"]; !ok {
+		t.Error("data, which is empty, is gone")
+	}
+}
