@@ -78,9 +78,9 @@ func overLimit(bad, all int64, limit float64) float64 {
 }
 
 // odds are the alternatives that evidence bets on: how many times the odds of
-// a bad request are raised. Spread evenly, they serve a small regression under
-// much traffic as well as a broken version under little.
-var odds = [...]float64{1.5, 2.5, 5, 15}
+// a bad request are raised. Spread evenly, they serve a bad version under much
+// traffic as well as a broken one under little.
+var odds = [...]float64{2, 4, 8, 16}
 
 // evidence is a bet against "as good as allowed" that may be looked at after
 // every interval. Each interval multiplies the stake placed on each of the
@@ -91,23 +91,55 @@ var odds = [...]float64{1.5, 2.5, 5, 15}
 // ratio is exact, and a rate that drifts for both versions alike does no
 // harm, since intervals are compared one by one.
 //
-// A part of the stake is kept back for every step: what comes up late is bet
-// on without the losses of the good time before. The zero value has staked
+// A part of the stake is kept back for every later step: what comes up late is
+// bet on without the losses of the good time before. The zero value has staked
 // nothing.
-type evidence struct{ stakes []stake }
+//
+// A bet that may be called off at any time wins slowly. So half of α is kept
+// for the ends of steps: there the exact test of all intervals together speaks
+// once, with its full power.
+type evidence struct {
+	stakes []stake
+	tables []table // every interval's
+	ended  bool    // this step's end had its say
+	tail   bool    // and found the version worse
+}
 
 // stake is the logarithm of what became of it, for each of the odds.
 type stake [len(odds)]float64
 
-// step places the stake for a new step: 1/2, 1/6, 1/12, 1/20 …, never more
-// than 1 together.
+// step places the stake for a new step: 4/5 for the first, of the rest 1/2,
+// 1/6, 1/12 …, never more than 1 together. Most that is bad is so at once.
 func (e *evidence) step() {
-	n := float64(len(e.stakes) + 1)
+	share := 0.8
+	if n := float64(len(e.stakes)); n > 0 {
+		share = 0.2 / (n * (n + 1))
+	}
 	var s stake
 	for i := range s {
-		s[i] = -math.Log(n * (n + 1) * float64(len(odds)))
+		s[i] = math.Log(share / float64(len(odds)))
 	}
 	e.stakes = append(e.stakes, s)
+	e.ended, e.tail = false, false
+}
+
+// end gives the end of the step its say: once, also where the step is
+// prolonged. Of alpha each of the steps has an equal share; where nobody knows
+// how many there will be, 1/2, 1/6, 1/12 …
+func (e *evidence) end(alpha float64, steps int) {
+	if e.ended {
+		return
+	}
+	e.ended = true
+	n := float64(len(e.stakes))
+	share := 1 / (n * (n + 1))
+	if steps > 0 {
+		share = 1 / float64(steps)
+		if len(e.stakes) > steps {
+			share = 0
+		}
+	}
+	e.tail = share > 0 && tail(e.tables) <= alpha/2*share
 }
 
 // compare takes an interval's table.
@@ -116,6 +148,7 @@ func (e *evidence) compare(t table) {
 		return
 	}
 	t = t.shrunk()
+	e.tables = append(e.tables, t)
 	var sums [len(odds)]logSum
 	t.distribution(func(x int64, logP float64) {
 		for i, ratio := range odds {
@@ -148,7 +181,10 @@ func (e *evidence) limit(bad, all int64, limit float64) {
 	}
 }
 
-// sound says whether the evidence is strong enough for alpha.
+// worse says whether the evidence of the comparisons is strong enough for alpha.
+func (e *evidence) worse(alpha float64) bool { return e.tail || e.sound(alpha/2) }
+
+// sound says whether the stakes alone have won enough for alpha.
 func (e *evidence) sound(alpha float64) bool {
 	var sum logSum
 	for _, s := range e.stakes {

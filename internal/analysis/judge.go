@@ -15,6 +15,9 @@ type Rules struct {
 	// condemned by a comparison; 1 % by default. In a Series it holds for all
 	// its comparisons, looks and steps together.
 	Alpha float64
+	// Steps is how many steps a Series will have, where that is known: each
+	// end then has an equal share in Alpha.
+	Steps int
 }
 
 func (r Rules) least() int64 {

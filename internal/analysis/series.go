@@ -80,6 +80,9 @@ func (s *Series) judge(now Measurement, baseline *Measurement, ended bool) []Res
 		if closes && l.check.Baseline {
 			l.evidence.compare(l.check.table(fresh.now, fresh.base))
 		}
+		if ended {
+			l.evidence.end(s.rules.alpha(), s.rules.Steps)
+		}
 		results = append(results, l.judge(s.rules, step, baseline != nil, ended))
 	}
 	return results
@@ -107,7 +110,7 @@ func (l *line) judge(rules Rules, step pair, hasBaseline, ended bool) Result {
 		if !hasBaseline {
 			base = nil
 		}
-		return rules.compare(l.check, step.now, base, func(table) bool { return l.evidence.sound(rules.alpha()) })
+		return rules.compare(l.check, step.now, base, func(table) bool { return l.evidence.worse(rules.alpha()) })
 	}
 	return rules.limit(l.check, step.now, func(bad, all int64, share float64) bool {
 		var against evidence // a limit stays the same, so the sum of the step's intervals says all

@@ -25,10 +25,10 @@ type observer struct {
 	series      *analysis.Series
 }
 
-func (w *walk) observe(ctx context.Context, checks []analysis.Check, fresh, live metrics.Lister) *observer {
+func (w *walk) observe(ctx context.Context, checks []analysis.Check, steps int, fresh, live metrics.Lister) *observer {
 	o := &observer{
 		fresh:  w.plan.Source.Start(ctx, fresh),
-		series: analysis.NewSeries(checks, analysis.Rules{}),
+		series: analysis.NewSeries(checks, analysis.Rules{Steps: steps}),
 		checks: checks,
 	}
 	if live != nil {

@@ -132,7 +132,7 @@ func (w *walk) canary(ctx context.Context) error {
 		return err
 	}
 	// Before the first canary: what restarts at its start counts as well.
-	o := w.observe(ctx, w.plan.Checks, router.CanaryPods, router.LivePods)
+	o := w.observe(ctx, w.plan.Checks, len(w.plan.Steps), router.CanaryPods, router.LivePods)
 	defer o.close()
 	for _, weight := range w.plan.Steps {
 		if err := w.Step(ctx, fmt.Sprintf("%s %d%%", deploy.StepCanary, weight)); err != nil {
@@ -164,7 +164,7 @@ func (w *walk) watch(ctx context.Context) error {
 		return err
 	}
 	w.Log.Linef("all traffic is on the new version: watched for %v", w.plan.Watch)
-	o := w.observe(ctx, absolute(w.plan.Checks), w.Pods, nil)
+	o := w.observe(ctx, absolute(w.plan.Checks), 1, w.Pods, nil)
 	defer o.close()
 	return w.judge(ctx, o, "watch", w.plan.Watch)
 }
