@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/fibership/fibership/internal/registry"
 )
@@ -74,21 +75,37 @@ func (b *Build) testFor(ctx context.Context, k keys, r *record, result *Result) 
 // its tags: after a revert they point at the image of the commit that was
 // taken back.
 func (b *Build) standing(ctx context.Context, digest name.Digest) (right, moved []name.Tag, err error) {
-	for _, tag := range b.Tags {
-		descriptor, err := b.Registry.Head(ctx, tag)
-		switch {
-		case registry.IsNotFound(err):
-			moved = append(moved, tag)
-		case err != nil:
-			return nil, nil, fmt.Errorf("look up %s: %w", tag, err)
-		case descriptor.Digest.String() == digest.DigestStr():
+	points := make([]string, len(b.Tags)) // to a digest, or to nothing
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(tagsAtOnce)
+	for i, tag := range b.Tags {
+		group.Go(func() error {
+			descriptor, err := b.Registry.Head(ctx, tag)
+			switch {
+			case registry.IsNotFound(err):
+			case err != nil:
+				return fmt.Errorf("look up %s: %w", tag, err)
+			default:
+				points[i] = descriptor.Digest.String()
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, nil, err
+	}
+	for i, tag := range b.Tags {
+		if points[i] == digest.DigestStr() {
 			right = append(right, tag)
-		default:
+		} else {
 			moved = append(moved, tag)
 		}
 	}
 	return right, moved, nil
 }
+
+// tagsAtOnce bounds the questions in flight.
+const tagsAtOnce = 6
 
 // tag lets tags point at content.
 func (b *Build) tag(ctx context.Context, content registry.Taggable, tags []name.Tag, result *Result) error {
