@@ -140,6 +140,6 @@ func measured(r *action.Run, t deploy.Target) metrics.Source {
 const probeRate = 10
 
 // refused tells of a promotion that came to nothing.
-func refused(r *action.Run) deploy.Result {
-	return deploy.Result{Status: release.Refused, Record: in.Record(r, spec.Name, "")}
+func refused(r *action.Run) promote.Result {
+	return promote.Result{Result: deploy.Result{Status: release.Refused, Record: in.Record(r, spec.Name, "")}}
 }

@@ -23,9 +23,9 @@ func run(ctx context.Context, r *action.Run) error {
 	if err != nil {
 		return errors.Join(err, report(r, t, refused(r), err))
 	}
-	var result deploy.Result
+	var result promote.Result
 	if *in.DryRun {
-		result, err = deploy.DryRun(ctx, t, plan.Plan)
+		result.Result, err = deploy.DryRun(ctx, t, plan.Plan)
 	} else {
 		result, err = promote.Run(ctx, t, plan)
 	}

@@ -63,6 +63,9 @@ func (w *walk) judge(ctx context.Context, o *observer, step string, duration tim
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		if err == nil {
+			w.trace.look(step, float64(w.Record.Weight), now, baseline)
+		}
 		elapsed := time.Since(began)
 		var results []analysis.Result
 		switch {

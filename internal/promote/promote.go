@@ -52,21 +52,27 @@ type Plan struct {
 	OnInconclusive Policy
 }
 
+// Result tells how far a promotion came; it is filled in on failure too.
+type Result struct {
+	deploy.Result
+	Samples []Sample // what was seen on the way
+}
+
 // Run promotes.
-func Run(ctx context.Context, t deploy.Target, p Plan) (deploy.Result, error) {
+func Run(ctx context.Context, t deploy.Target, p Plan) (Result, error) {
 	s, err := deploy.Open(ctx, t)
 	if err != nil {
-		return deploy.Result{Status: release.Refused}, err
+		return Result{Result: deploy.Result{Status: release.Refused}}, err
 	}
 	defer s.Close(ctx)
 	result, err := s.Prepare(ctx, p.Plan)
 	if err != nil || result.Status == release.Unchanged {
-		return result, err
+		return Result{Result: result}, err
 	}
 	a, err := s.Begin(ctx, p.Plan, result.Changes)
 	if err != nil {
 		result.Status = release.Refused
-		return result, err
+		return Result{Result: result}, err
 	}
 	w := &walk{Attempt: a, plan: p}
 	err = w.run(ctx)
@@ -78,7 +84,7 @@ func Run(ctx context.Context, t deploy.Target, p Plan) (deploy.Result, error) {
 	}
 	result = a.Result(result)
 	result.Verdict, result.Judged = w.verdict, w.judged
-	return result, err
+	return Result{Result: result, Samples: w.trace.samples}, err
 }
 
 // walk is one promotion on its way.
@@ -87,6 +93,7 @@ type walk struct {
 	plan    Plan
 	verdict analysis.Verdict
 	judged  bool
+	trace   trace
 }
 
 func (w *walk) run(ctx context.Context) error {
