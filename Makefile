@@ -1,7 +1,7 @@
 # Every target prints the plain command behind it.
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare build cluster demo test workflows generate lint fuzz vuln bench-build
+.PHONY: help prepare build cluster demo test workflows generate lint fuzz vuln bench-build bench-rollback bench-promote
 
 FUZZTIME ?= 30s
 TOOL     := go tool -modfile=tools/go.mod
@@ -59,6 +59,14 @@ bench-rollback: cluster build ## Rollback against kubectl and helm, and a kill a
 	CGO_ENABLED=0 go build -C tools/helm -trimpath -ldflags='-s -w' -o ../../bin/helm helm.sh/helm/v4/cmd/helm
 	go build -o bin/bench-rollback ./test/bench/rollback
 	$(IN) bin/bench-rollback -out docs/benchmarks.md $(BENCHFLAGS)
+
+bench-promote: cluster build bin/rollouts-controller ## Promotions of every kind under 500 requests a second, beside Argo Rollouts (BENCHFLAGS="-rounds 3" is the short of it)
+	go build -o bin/bench-promote ./test/bench/promote
+	$(IN) bin/bench-promote -out docs/benchmarks.md $(BENCHFLAGS)
+
+bin/rollouts-controller: tools/argo-rollouts/go.mod
+	CGO_ENABLED=0 go build -C tools/argo-rollouts -trimpath -ldflags='-s -w' -o ../../bin/rollouts-controller github.com/argoproj/argo-rollouts/cmd/rollouts-controller
+	@touch $@
 
 generate: ## Render action.yml files and README tables from the programs' declarations
 	go test ./cmd -run TestDocs -count=1 -update

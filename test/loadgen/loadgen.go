@@ -4,6 +4,7 @@ package loadgen
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"sort"
 	"strings"
@@ -18,6 +19,8 @@ type Counts struct {
 	Sent   int
 	Failed int // no answer, or one of 500 and above
 	Kinds  map[string]int
+	First  time.Time // when the first that failed was sent; zero: none did
+	Last   time.Time // and the last
 }
 
 // Sub is what came after earlier.
@@ -92,6 +95,12 @@ func (l *Load) count(r *vegeta.Result) {
 		return
 	}
 	l.counts.Failed++
+	if l.counts.First.IsZero() || r.Timestamp.Before(l.counts.First) {
+		l.counts.First = r.Timestamp
+	}
+	if r.Timestamp.After(l.counts.Last) {
+		l.counts.Last = r.Timestamp
+	}
 	if l.counts.Kinds == nil {
 		l.counts.Kinds = map[string]int{}
 	}
@@ -106,10 +115,8 @@ func (l *Load) count(r *vegeta.Result) {
 func (l *Load) Counts() Counts {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c := Counts{Sent: l.counts.Sent, Failed: l.counts.Failed, Kinds: map[string]int{}}
-	for kind, n := range l.counts.Kinds {
-		c.Kinds[kind] = n
-	}
+	c := l.counts
+	c.Kinds = maps.Clone(l.counts.Kinds)
 	return c
 }
 
