@@ -22,7 +22,7 @@ prepare: ## Fetch every module, and as root the registry that pushes are tested 
 		echo "apt-get install docker-registry"; apt-get update -q >/dev/null && apt-get install -y -q --no-install-recommends docker-registry >/dev/null; }
 	@for m in $(MODULES); do echo "go mod download -C $$m"; (cd $$m && go mod download) || exit 1; done
 
-cluster: prepare ## Start the test cluster (compiled once: some 9 minutes on two cores)
+cluster: prepare ## Start the test cluster (compiled once: some 14 minutes on two cores)
 	go build -C test/cluster -o ../../bin/cluster ./cmd/cluster
 	bin/cluster up
 

@@ -4,8 +4,8 @@ package cluster
 
 import "embed"
 
-// Source has go.mod, go.sum, what the Kubernetes binary and the pause program are compiled from, and package rig, which
-// runs them.
+// Source has what the Kubernetes binary and the pause program are compiled from, the modules of Traefik, which has no
+// code of ours, and package rig, which runs them all.
 //
-//go:embed go.mod go.sum kubernetes/*.go nameserver/*.go pause/*.go pki/*.go rig/*.go rig/conf
+//go:embed go.mod go.sum traefik.mod traefik.sum kubernetes/*.go nameserver/*.go pause/*.go pki/*.go rig/*.go rig/conf
 var Source embed.FS

@@ -1,6 +1,6 @@
 // Command kubernetes is every program of the test cluster's control plane and node in one binary:
-// etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kube-proxy and kubectl, and two small ones of
-// its own: the name server, and the bootstrap that waits for the first pod.
+// etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kube-proxy and kubectl, and three small ones
+// of its own: the name server, gateway-api, which brings the Gateways, and the bootstrap that waits for the first pod.
 //
 // The name it is called by, or else its first argument, chooses the program; the flags are that program's own.
 // One binary links the packages they share once, so it builds in half the time and space of seven.
@@ -34,6 +34,7 @@ var programs = map[string]func() *cobra.Command{
 	"bootstrap":               newBootstrapCommand,
 	"cluster-dns":             newDNSCommand,
 	"etcd":                    newEtcdCommand,
+	"gateway-api":             newGatewayCommand,
 	"kube-apiserver":          apiserver.NewAPIServerCommand,
 	"kube-controller-manager": controllers.NewControllerManagerCommand,
 	"kube-scheduler":          func() *cobra.Command { return scheduler.NewSchedulerCommand() },

@@ -26,9 +26,18 @@ import (
 
 const kubernetesVersion = "v1.34.4"
 
-// Build is the compiled Kubernetes, cached by all that goes into it.
+// programs are what is compiled, in this order.
+var programs = []struct{ name, pkg, modules string }{
+	{"pause", "./pause", "go.mod"},
+	{"kubernetes", "./kubernetes", "go.mod"},
+	// Its own choice of modules, as close to Kubernetes' as it allows: packages of both are compiled once.
+	{"traefik", "github.com/traefik/traefik/v3/cmd/traefik", "traefik.mod"},
+}
+
+// Build is what was compiled, Kubernetes and a gateway, cached by all that goes into it.
 type Build struct {
-	// Dir holds the programs kubernetes, kubectl and pause once Run has returned.
+	// Dir holds the programs kubernetes, kubectl, pause and traefik, and in gateway-api the types that the latter
+	// speaks, once Run has returned.
 	Dir string
 	// Version names the sources of the programs and of the rig that runs them.
 	Version string
@@ -37,7 +46,7 @@ type Build struct {
 // NewBuild finds the place below the folder cache for a build of the embedded sources. Whether it is there already is
 // for Run to see.
 func NewBuild(cache string) (*Build, error) {
-	programs, err := hashSources("go.mod", "go.sum", "kubernetes", "nameserver", "pause")
+	sources, err := hashSources("go.mod", "go.sum", "traefik.mod", "traefik.sum", "kubernetes", "nameserver", "pause")
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +54,7 @@ func NewBuild(cache string) (*Build, error) {
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256([]byte(strings.Join(append(compileArgs(), programs, runtime.Version(), runtime.GOARCH), "\n")))
+	sum := sha256.Sum256([]byte(strings.Join(append(compileArgs(), sources, runtime.Version(), runtime.GOARCH), "\n")))
 	key := hex.EncodeToString(sum[:8])
 	return &Build{Dir: filepath.Join(cache, key), Version: kubernetesVersion + "-" + everything[:12]}, nil
 }
@@ -99,7 +108,7 @@ func (b *Build) Run(ctx context.Context, progress io.Writer) error {
 	if err := os.MkdirAll(filepath.Dir(b.Dir), 0o755); err != nil {
 		return err
 	}
-	what := "compile Kubernetes " + kubernetesVersion
+	what := "compile Kubernetes " + kubernetesVersion + " and Traefik"
 	return during(ctx, progress, what, func(ctx context.Context, say func(string)) error {
 		say("(another process compiles it)")
 		lock, err := os.OpenFile(b.Dir+".lock", os.O_CREATE|os.O_RDWR, 0o644)
@@ -140,8 +149,8 @@ func (b *Build) compile(ctx context.Context, goTool string, say func(string)) er
 		return err
 	}
 	defer func() { _ = os.RemoveAll(draft) }()
-	source, programs := filepath.Join(draft, "source"), filepath.Join(draft, "programs")
-	for _, dir := range []string{source, programs} {
+	source, target := filepath.Join(draft, "source"), filepath.Join(draft, "programs")
+	for _, dir := range []string{source, target} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
@@ -149,30 +158,42 @@ func (b *Build) compile(ctx context.Context, goTool string, say func(string)) er
 	if err := os.CopyFS(source, cluster.Source); err != nil {
 		return fmt.Errorf("write the sources: %w", err)
 	}
-	for _, name := range []string{"pause", "kubernetes"} {
-		if err := compileProgram(ctx, goTool, source, programs, name, say); err != nil {
-			return err
+	c := compiler{goTool, source, say}
+	for _, p := range programs {
+		if err := c.compile(ctx, filepath.Join(target, p.name), p.pkg, p.modules); err != nil {
+			return fmt.Errorf("compile %s: %w", p.name, err)
 		}
 	}
-	if err := os.Symlink("kubernetes", filepath.Join(programs, "kubectl")); err != nil {
+	if err := c.copyTypes(ctx, filepath.Join(target, "gateway-api")); err != nil {
 		return err
 	}
-	return os.Rename(programs, b.Dir)
+	if err := os.Symlink("kubernetes", filepath.Join(target, "kubectl")); err != nil {
+		return err
+	}
+	return os.Rename(target, b.Dir)
 }
 
-func compileProgram(ctx context.Context, goTool, source, target, name string, say func(string)) error {
-	say("(fetching modules)")
-	total, err := countPackages(ctx, goTool, source, name)
+// compiler works in the folder source.
+type compiler struct {
+	goTool string
+	source string
+	say    func(string)
+}
+
+func (c compiler) compile(ctx context.Context, target, pkg, modules string) error {
+	c.say("(fetching modules)")
+	packages, err := c.list(ctx, "-modfile="+modules, "-deps", pkg)
 	if err != nil {
 		return err
 	}
-	command := goCommand(ctx, goTool, source, append(compileArgs(), "-o", filepath.Join(target, name), "./"+name)...)
+	total := strings.Count(packages, "\n")
+	command := c.command(ctx, append(compileArgs(), "-modfile="+modules, "-o", target, pkg)...)
 	output, err := command.StderrPipe()
 	if err != nil {
 		return err
 	}
 	if err := command.Start(); err != nil {
-		return fmt.Errorf("compile %s: %w", name, err)
+		return err
 	}
 	var said bytes.Buffer
 	compiled := 0
@@ -184,29 +205,42 @@ func compileProgram(ctx context.Context, goTool, source, target, name string, sa
 			continue
 		}
 		compiled++
-		say(fmt.Sprintf("(%d of at most %d packages, now %s)", compiled, total, line))
+		c.say(fmt.Sprintf("(%d of at most %d packages, now %s)", compiled, total, line))
 	}
 	if err := command.Wait(); err != nil {
-		return fmt.Errorf("compile %s: %w\n%s", name, err, tail(said.Bytes()))
+		return fmt.Errorf("%w\n%s", err, tail(said.Bytes()))
 	}
 	return nil
 }
 
-// countPackages also downloads what the program needs.
-func countPackages(ctx context.Context, goTool, source, name string) (int, error) {
-	var stderr bytes.Buffer
-	command := goCommand(ctx, goTool, source, "list", "-deps", "./"+name)
-	command.Stderr = &stderr
-	packages, err := command.Output()
+// copyTypes takes the Gateway API's standard types, in the version that Traefik speaks, from their module.
+func (c compiler) copyTypes(ctx context.Context, target string) error {
+	folder, err := c.list(ctx, "-modfile=traefik.mod", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/gateway-api")
 	if err != nil {
-		return 0, fmt.Errorf("list the packages of %s: %w\n%s", name, err, tail(stderr.Bytes()))
+		return fmt.Errorf("find the Gateway API's types: %w", err)
 	}
-	return bytes.Count(packages, []byte("\n")), nil
+	types := os.DirFS(filepath.Join(strings.TrimSpace(folder), "config", "crd", "standard"))
+	if err := os.CopyFS(target, types); err != nil {
+		return fmt.Errorf("copy the Gateway API's types: %w", err)
+	}
+	return nil
 }
 
-func goCommand(ctx context.Context, goTool, source string, args ...string) *exec.Cmd {
-	command := exec.CommandContext(ctx, goTool, args...)
-	command.Dir = source
+// list also downloads what is listed.
+func (c compiler) list(ctx context.Context, args ...string) (string, error) {
+	var stderr bytes.Buffer
+	command := c.command(ctx, append([]string{"list"}, args...)...)
+	command.Stderr = &stderr
+	listed, err := command.Output()
+	if err != nil {
+		return "", fmt.Errorf("go list %s: %w\n%s", strings.Join(args, " "), err, tail(stderr.Bytes()))
+	}
+	return string(listed), nil
+}
+
+func (c compiler) command(ctx context.Context, args ...string) *exec.Cmd {
+	command := exec.CommandContext(ctx, c.goTool, args...)
+	command.Dir = c.source
 	// Neither flags nor a workspace of the user's may change what is built.
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }

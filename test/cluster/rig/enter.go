@@ -31,6 +31,8 @@ func (r *Rig) environment(status Status) []Variable {
 		{"KUBECONFIG", r.Kubeconfig()},
 		{"FIBERSHIP_TEST_CLUSTER", "1"},
 		{"FIBERSHIP_TEST_REGISTRY", RegistryAddress},
+		{"FIBERSHIP_TEST_GATEWAY", shared.String()},
+		{"FIBERSHIP_TEST_SLOW_GATEWAY", slow.String()},
 		// Nothing is reached from inside but the cluster: say so at once instead of after a time-out.
 		{"GOPROXY", "off"},
 		{"PATH", status.Programs + ":" + os.Getenv("PATH")},

@@ -8,6 +8,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -18,11 +19,12 @@ import (
 // restartDelay keeps a program that cannot start from taking a whole core.
 const restartDelay = 300 * time.Millisecond
 
-// program is one of the cluster's programs, with its arguments.
+// program is one of the cluster's programs, with its arguments and what its environment has beside everyone's.
 type program struct {
 	name string
 	path string
 	args []string
+	env  []string
 }
 
 // processes are the children of PID 1. As PID 1 it gets every orphan of the namespace too and has to reap them all,
@@ -77,7 +79,7 @@ func (p *processes) start(what program, stdout, stderr *os.File) (<-chan syscall
 	defer p.mu.Unlock()
 	process, err := os.StartProcess(what.path, append([]string{what.path}, what.args...), &os.ProcAttr{
 		Dir:   "/",
-		Env:   p.env,
+		Env:   slices.Concat(p.env, what.env),
 		Files: []*os.File{null, stdout, stderr},
 	})
 	if err != nil {

@@ -87,6 +87,15 @@ func controllers() []program {
 	}
 }
 
+// gatewayAPI is the program that brings the Gateway API's types and the two Gateways into a fresh API server.
+func gatewayAPI() program {
+	args := []string{"--kubeconfig=" + keys + "admin.kubeconfig", "--types=" + programsDir + "/gateway-api"}
+	for _, g := range []gateway{shared, slow} {
+		args = append(args, fmt.Sprintf("--gateway=%s:%d", g.name, g.port))
+	}
+	return kubernetes("gateway-api", args...)
+}
+
 // bootstrap is the program that fills a fresh API server and ends once a pod has started.
 func bootstrap() program {
 	return kubernetes("bootstrap",
@@ -95,6 +104,24 @@ func bootstrap() program {
 		"--image="+pauseImage,
 		"--name-server="+nameServer,
 	)
+}
+
+// traefik serves the routes of one Gateway, told apart by the label of its class. It sends nothing out.
+func traefik(g gateway) program {
+	return program{
+		name: "traefik-" + g.name,
+		path: programsDir + "/traefik",
+		args: []string{
+			"--global.checknewversion=false",
+			"--global.sendanonymoususage=false",
+			"--log.level=ERROR",
+			"--entrypoints.web.address=" + g.address(),
+			"--providers.kubernetesgateway.labelselector=" + gatewayLabel + "=" + g.name,
+			"--providers.kubernetesgateway.statusaddress.ip=" + nodeAddress,
+			"--providers.providersthrottleduration=" + g.throttle.String(),
+		},
+		env: []string{"KUBECONFIG=" + keys + "admin.kubeconfig"},
+	}
 }
 
 func kubernetes(name string, flags ...string) program {

@@ -100,7 +100,21 @@ func (s *supervisor) start(ctx context.Context, rig *Rig) error {
 	for _, program := range controllers() {
 		s.processes.keep(program)
 	}
-	if err := s.bootstrap(ctx); err != nil {
+	if err := s.run(ctx, gatewayAPI()); err != nil {
+		return err
+	}
+	for _, g := range []gateway{shared, slow} {
+		s.processes.keep(traefik(g))
+	}
+	if err := s.run(ctx, bootstrap()); err != nil {
+		return err
+	}
+	for _, g := range []gateway{shared, slow} {
+		if err := g.await(ctx); err != nil {
+			return err
+		}
+	}
+	if err := s.done("gateways answer"); err != nil {
 		return err
 	}
 	s.status.Phase = Up
@@ -146,9 +160,9 @@ func (s *supervisor) prepare(rig *Rig) error {
 	return os.WriteFile(stateDir+"/admin.kubeconfig", kubeconfig, 0o600)
 }
 
-// bootstrap runs the program of that name; each line that it prints is a step.
-func (s *supervisor) bootstrap(ctx context.Context) error {
-	log, err := openLog("bootstrap")
+// run runs a program to its end; each line that it prints is a step.
+func (s *supervisor) run(ctx context.Context, what program) error {
+	log, err := openLog(what.name)
 	if err != nil {
 		return err
 	}
@@ -158,7 +172,7 @@ func (s *supervisor) bootstrap(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = read.Close() }()
-	ended, err := s.processes.start(bootstrap(), write, log)
+	ended, err := s.processes.start(what, write, log)
 	_ = write.Close()
 	if err != nil {
 		return err
@@ -173,11 +187,11 @@ func (s *supervisor) bootstrap(ctx context.Context) error {
 	select {
 	case status := <-ended:
 		if status != syscall.WaitStatus(0) {
-			return fmt.Errorf("bootstrap ended with %s", describe(status))
+			return fmt.Errorf("%s ended with %s", what.name, describe(status))
 		}
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("no pod has started: %w", ctx.Err())
+		return fmt.Errorf("%s has not ended: %w", what.name, ctx.Err())
 	}
 }
 
@@ -195,16 +209,21 @@ func waitForAPIServer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return poll(ctx, "the API server", func(ctx context.Context) error { return getReady(ctx, client) })
+}
+
+// poll asks until there is no error.
+func poll(ctx context.Context, what string, ask func(context.Context) error) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		last := getReady(ctx, client)
+		last := ask(ctx)
 		if last == nil {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait for the API server: %w (last answer: %w)", ctx.Err(), last)
+			return fmt.Errorf("wait for %s: %w (last answer: %w)", what, ctx.Err(), last)
 		case <-tick.C:
 		}
 	}
