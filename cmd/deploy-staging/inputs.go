@@ -43,16 +43,17 @@ func planned(ctx context.Context, r *action.Run, t deploy.Target) (deploy.Plan, 
 	if err != nil {
 		return deploy.Plan{}, err
 	}
-	objects, err := files.Objects(ctx, r, t, digest, before, job)
+	objects, places, err := files.Objects(ctx, r, t, digest, before, job)
 	if err != nil {
 		return deploy.Plan{}, err
 	}
-	if err := deploy.CheckImage(ctx, images, digest.String(), r.Log); err != nil {
+	platforms, err := deploy.CheckImage(ctx, images, digest.String(), r.Log)
+	if err != nil {
 		return deploy.Plan{}, err
 	}
 	tests, err := tried(ctx, r, t, objects, job)
 	return deploy.Plan{
-		Record: in.Record(r, spec.Name, digest.String()), Objects: objects, Before: before,
+		Record: in.Record(r, spec.Name, digest.String()), Objects: objects, Places: places, Platforms: platforms, Before: before,
 		Tests: tests, Keep: *onFailure == "keep", AllowOlder: *allowOlder,
 	}, err
 }

@@ -68,14 +68,15 @@ func planned(ctx context.Context, r *action.Run, t deploy.Target) (promote.Plan,
 	if err != nil {
 		return promote.Plan{}, fmt.Errorf("release %d of %s: %w", passed.Revision, *from, err)
 	}
-	if err := deploy.CheckImage(ctx, in.Images(r), passed.Image, r.Log); err != nil {
+	platforms, err := deploy.CheckImage(ctx, in.Images(r), passed.Image, r.Log)
+	if err != nil {
 		return promote.Plan{}, err
 	}
 	before, err := files.Before(ctx, r)
 	if err != nil {
 		return promote.Plan{}, err
 	}
-	objects, err := files.Objects(ctx, r, t, digest, before)
+	objects, places, err := files.Objects(ctx, r, t, digest, before)
 	if err != nil {
 		return promote.Plan{}, err
 	}
@@ -83,7 +84,7 @@ func planned(ctx context.Context, r *action.Run, t deploy.Target) (promote.Plan,
 	record.Strategy = *strategy
 	record.Commit, record.Ref, record.Committed = passed.Commit, passed.Ref, passed.Committed
 	return promote.Plan{
-		Plan:     deploy.Plan{Record: record, Objects: objects, Before: before},
+		Plan:     deploy.Plan{Record: record, Objects: objects, Places: places, Platforms: platforms, Before: before},
 		Strategy: promote.Strategy(*strategy),
 		Steps:    *steps, StepDuration: *stepDuration, Watch: *watch, KeepPrevious: *keepPrevious,
 		Checks: *checks, Source: measured(r, t), OnInconclusive: promote.Policy(*onInconclusive),

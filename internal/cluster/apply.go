@@ -19,6 +19,10 @@ import (
 	"github.com/fibership/fibership/internal/release"
 )
 
+// mostStored is what the API server's store takes of one object, in bytes:
+// etcd's default for a request.
+const mostStored = 1536 << 10
+
 // ApplyOptions say how an object is applied.
 type ApplyOptions struct {
 	DryRun bool // the server does all but keep it
@@ -57,6 +61,9 @@ func (c *Client) Apply(ctx context.Context, u *unstructured.Unstructured, o Appl
 	}
 	options := metav1.PatchOptions{FieldManager: Manager, Force: &o.Force}
 	if o.DryRun {
+		if len(body) > mostStored { // a dry run does not come as far as to the store
+			return nil, &TooLargeError{Object: object, Bytes: len(body)}
+		}
 		options.DryRun = []string{metav1.DryRunAll}
 	}
 	now, err := c.at(m, u.GetNamespace()).Patch(ctx, u.GetName(), types.ApplyPatchType, body, options)

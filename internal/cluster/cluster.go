@@ -35,6 +35,7 @@ type Client struct {
 	base  *url.URL
 	gate  *gate
 	kinds *kinds
+	types *schemas
 }
 
 // Connect finds the cluster: the kubeconfig given (content or path), else the
@@ -60,6 +61,8 @@ func New(config *rest.Config, source string) (*Client, error) {
 	// on this side as well would only make a large apply slow.
 	c.plain.QPS, c.plain.Burst = -1, -1
 	c.plain.UserAgent = Manager
+	// client-go would print what the server likes to say, past every log.
+	c.plain.WarningHandler = rest.NoWarnings{}
 	if err := c.dial(nil); err != nil {
 		return nil, err
 	}
@@ -75,7 +78,7 @@ func (c *Client) Fenced(check func(context.Context) error) *Client {
 		// The same configuration made a client before.
 		panic(fmt.Sprintf("cluster: %v", err))
 	}
-	fenced.kinds = c.kinds
+	fenced.kinds, fenced.types = c.kinds, c.types
 	return &fenced
 }
 
@@ -101,6 +104,6 @@ func (c *Client) dial(check func(context.Context) error) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.Source, err)
 	}
-	c.kinds = newKinds(finder)
+	c.kinds, c.types = newKinds(finder), newSchemas(finder)
 	return nil
 }

@@ -41,23 +41,33 @@ func (e *ConflictError) Next() string {
 
 func (e *ConflictError) Unwrap() error { return e.err }
 
+// RecreateAnnotation on an object, "true", allows that it is deleted and
+// created again where it cannot be changed in place.
+const RecreateAnnotation = "fibership.dev/recreate"
+
 // ImmutableError says that a field of an existing object cannot be changed.
 type ImmutableError struct {
 	Object string
 	Fields []string // paths; empty where the server names none
+	Also   []string // what else is wrong with the object, in the server's words
 	err    error
 }
 
 func (e *ImmutableError) Error() string {
-	if len(e.Fields) == 0 {
-		return fmt.Sprintf("apply %s: it cannot be changed in place", e.Object)
+	what := "it"
+	if len(e.Fields) > 0 {
+		what = strings.Join(e.Fields, ", ")
 	}
-	return fmt.Sprintf("apply %s: %s cannot be changed in place", e.Object, strings.Join(e.Fields, ", "))
+	text := fmt.Sprintf("apply %s: %s cannot be changed in place", e.Object, what)
+	if len(e.Also) > 0 {
+		text += "; also: " + strings.Join(e.Also, "; ")
+	}
+	return text
 }
 
 // Next is what a person can do about it.
 func (e *ImmutableError) Next() string {
-	return "keep the field as it is, give the object another name, or delete the object first"
+	return "keep the field as it is, give the object another name, or annotate it " + RecreateAnnotation + `: "true": then it is deleted and created again`
 }
 
 func (e *ImmutableError) Unwrap() error { return e.err }
@@ -169,8 +179,8 @@ func refine(err error, object string, size int) error {
 		strings.Contains(words, "trying to send message larger than max"), strings.Contains(words, "may not be more than 1048576 bytes"):
 		return &TooLargeError{Object: object, Bytes: size, err: err}
 	case apierrors.IsInvalid(err):
-		if fields, ok := immutable(err); ok {
-			return &ImmutableError{Object: object, Fields: fields, err: err}
+		if fields, also, ok := immutable(err); ok {
+			return &ImmutableError{Object: object, Fields: fields, Also: also, err: err}
 		}
 	}
 	return fmt.Errorf("apply %s: %w", object, err)
@@ -253,16 +263,16 @@ func fieldConflicts(err error) []Owned {
 	return fields
 }
 
-func immutable(err error) (fields []string, ok bool) {
+func immutable(err error) (fields, also []string, ok bool) {
 	for _, cause := range causes(err) {
-		if fixedWords.MatchString(cause.Message) {
-			ok = true
-			if cause.Field != "" {
-				fields = append(fields, cause.Field)
-			}
+		switch {
+		case !fixedWords.MatchString(cause.Message):
+			also = append(also, strings.TrimPrefix(cause.Field+": ", ": ")+cause.Message)
+		case cause.Field != "":
+			fields = append(fields, cause.Field)
 		}
 	}
-	return fields, ok || fixedWords.MatchString(statusOf(err).Message)
+	return fields, also, len(fields) > 0 || fixedWords.MatchString(statusOf(err).Message)
 }
 
 func causes(err error) []metav1.StatusCause {

@@ -130,10 +130,10 @@ func (a *Attempt) ApplyNew(ctx context.Context) error {
 func (a *Attempt) send(ctx context.Context, which func(Change) bool) error {
 	scaled := a.autoscaled(ctx)
 	for i, c := range a.changes {
-		if c.Verb != Create && c.Verb != Update || !which(c) {
+		if !c.sent() || !which(c) {
 			continue
 		}
-		live, err := a.Cluster.Apply(ctx, scaled.keep(c), options(c.Wanted))
+		live, err := a.put(ctx, c, scaled.keep(c), options(c.Wanted))
 		if err != nil {
 			return fmt.Errorf("apply %s: %w", c.Object, err)
 		}

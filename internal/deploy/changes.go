@@ -20,6 +20,9 @@ const (
 	Create Verb = "create"
 	Update Verb = "update"
 	Remove Verb = "remove"
+	// Recreate deletes an object and creates it again: it cannot be changed in
+	// place, and its annotation allows this.
+	Recreate Verb = "recreate"
 )
 
 // Change is what a plan does to one object.
@@ -29,6 +32,21 @@ type Change struct {
 	Wanted *unstructured.Unstructured // nil: to be removed
 	Live   *unstructured.Unstructured // nil: not there
 	Diff   string                     // for people; only in dry runs
+
+	after *unstructured.Unstructured // as the server's dry run gave it; nil: not tried
+}
+
+// sent says whether the object is sent to the API server.
+func (c Change) sent() bool { return c.Verb == Create || c.Verb == Update || c.Verb == Recreate }
+
+// recreatable says whether the object may be deleted and created again where
+// it cannot be changed in place: by its own annotation, or, on the way back, by
+// that of the one that is there.
+func (c Change) recreatable(why *cluster.ImmutableError) bool {
+	allows := func(u *unstructured.Unstructured) bool {
+		return u != nil && u.GetAnnotations()[cluster.RecreateAnnotation] == "true"
+	}
+	return c.Live != nil && len(why.Also) == 0 && (allows(c.Wanted) || allows(c.Live))
 }
 
 // Compare holds the wanted objects against what the cluster has. An object is
@@ -166,11 +184,11 @@ func (s *Session) same(r release.Record, changes []Change) bool {
 // Diff fills in, for people, what would change in each object.
 func (s *Session) Diff(ctx context.Context, changes []Change) error {
 	for i, c := range changes {
-		if c.Verb != Create && c.Verb != Update {
+		if !c.sent() {
 			continue
 		}
-		after, err := s.Cluster.Apply(ctx, c.Wanted, cluster.ApplyOptions{DryRun: true})
-		if err != nil {
+		after := c.after
+		if after == nil { // not tried
 			after = c.Wanted
 		}
 		changes[i].Diff = cluster.Diff(c.Live, after)
@@ -184,5 +202,9 @@ func Count(changes []Change) string {
 	for _, c := range changes {
 		n[c.Verb]++
 	}
-	return fmt.Sprintf("%d to create, %d to update, %d to remove, %d unchanged", n[Create], n[Update], n[Remove], n[Same])
+	text := fmt.Sprintf("%d to create, %d to update, %d to remove, %d unchanged", n[Create], n[Update], n[Remove], n[Same])
+	if n[Recreate] > 0 {
+		text += fmt.Sprintf(", %d to delete and create again", n[Recreate])
+	}
+	return text
 }

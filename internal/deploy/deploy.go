@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/fibership/fibership/internal/analysis"
@@ -50,6 +51,10 @@ type Plan struct {
 	Record release.Record
 	// Objects is everything of the release, ready to be applied, in order.
 	Objects []*unstructured.Unstructured
+	// Places says where the objects were written; nil where nobody wrote them.
+	Places Places
+	// Platforms is what the image is for; none: not known.
+	Platforms []v1.Platform
 	// Before must succeed before anything of the release is applied. It may be nil.
 	Before *jobs.Job
 	// Tests put the release to the test once it serves, one after another.
@@ -221,7 +226,7 @@ func (s *Session) Prepare(ctx context.Context, p Plan) (Result, error) {
 		s.Log.Linef("release %d is live with these very objects: nothing to change", result.Record.Revision)
 		return result, nil
 	}
-	if err := s.Preflight(ctx, result.Changes); err != nil {
+	if err := s.Preflight(ctx, p, result.Changes); err != nil {
 		return result, err
 	}
 	if err := s.admit(ctx, p.Before); err != nil {

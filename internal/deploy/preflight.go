@@ -4,85 +4,118 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	"golang.org/x/sync/errgroup"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/fibership/fibership/internal/cluster"
+	"github.com/fibership/fibership/internal/manifests"
+	"github.com/fibership/fibership/internal/preflight"
 	"github.com/fibership/fibership/internal/progress"
 	"github.com/fibership/fibership/internal/registry"
+	"github.com/fibership/fibership/internal/release"
 )
 
-// dryRunsAtOnce bounds the server's dry runs in flight.
-const dryRunsAtOnce = 8
-
-// Images tells whether an image is still in its registry. Its error is
-// registry.NotFoundError where it surely is not.
+// Images tells what an image in its registry is for. Its error is
+// registry.NotFoundError where it surely is not there.
 type Images interface {
-	Exists(ctx context.Context, image name.Digest) error
+	Platforms(ctx context.Context, image name.Digest) ([]v1.Platform, error)
 }
 
-// CheckImage refuses an image that is not in its registry. Where the registry
+// CheckImage refuses an image that is not in its registry, and tells the
+// platforms of one that is; none where that is not known. Where the registry
 // cannot be asked from here — it may be open to the cluster only — the kubelet
 // will tell.
-func CheckImage(ctx context.Context, images Images, image string, log progress.Log) error {
+func CheckImage(ctx context.Context, images Images, image string, log progress.Log) ([]v1.Platform, error) {
 	digest, err := name.NewDigest(image)
 	if err != nil {
-		return &Refusal{Reason: fmt.Sprintf("%q is no image by digest", image), Err: err}
+		return nil, &Refusal{Reason: fmt.Sprintf("%q is no image by digest", image), Err: err}
 	}
-	err = images.Exists(ctx, digest)
+	platforms, err := images.Platforms(ctx, digest)
 	switch {
 	case err == nil:
-		return nil
+		return platforms, nil
 	case registry.IsNotFound(err):
-		return &Refusal{
+		return nil, &Refusal{
 			Reason: "image " + image + " is not in its registry", Err: err,
 			Advice: "build and push it again, or name another image",
 		}
 	case ctx.Err() != nil:
-		return context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	default:
 		progress.Warn(log, "image not checked", fmt.Sprintf("whether %s exists could not be asked from here: %v", image, err))
-		return nil
+		return nil, nil
 	}
 }
 
-// Preflight lets the API server judge every object that would be sent, by its
-// dry run: schema, admission, quota, rights and conflicts, all at once.
-// Nothing is written.
-func (s *Session) Preflight(ctx context.Context, changes []Change) error {
-	scaled := s.autoscaled(ctx)
-	errs := make([]error, len(changes))
-	var group errgroup.Group
-	group.SetLimit(dryRunsAtOnce)
-	made := makes(changes)
-	for i, c := range changes {
-		if c.Verb != Create && c.Verb != Update || made.waitsFor(c.Wanted) {
+// Places says where objects were written, by their key.
+type Places map[string]manifests.Object
+
+// PlacesOf is the places of objects as they are named now.
+func PlacesOf(objects []manifests.Object) Places {
+	places := make(Places, len(objects))
+	for _, o := range objects {
+		places[release.Describe(o.Unstructured).Key()] = o
+	}
+	return places
+}
+
+// at puts an object's place before words about it.
+func (p Places) at(u *unstructured.Unstructured, words string) string {
+	if o, ok := p[release.Describe(u).Key()]; ok && o.File != "" {
+		return o.Place() + ": " + words
+	}
+	return words
+}
+
+// Preflight refuses, before anything is written, what cannot work: what the API
+// server does not take, and what it takes and whose pods could not be made or
+// run. All is told at once. Objects that must be made anew, and may be, are
+// marked so in changes.
+func (s *Session) Preflight(ctx context.Context, p Plan, changes []Change) error {
+	var problems []error
+	checked, err := preflight.Check(ctx, s.Cluster, s.running(p, changes))
+	if err != nil {
+		return &Refusal{Reason: "look at what the release's pods need", Err: err}
+	}
+	for _, f := range checked.Findings {
+		text := f.Object.GetKind() + " " + f.Object.GetName() + ": " + f.Text
+		if f.Fatal {
+			problems = append(problems, errors.New(p.Places.at(f.Object, text)))
 			continue
 		}
-		group.Go(func() error {
-			o := options(c.Wanted)
-			o.DryRun = true
-			_, err := s.Cluster.Apply(ctx, scaled.keep(c), o)
-			if errors.Is(err, cluster.ErrNoDryRun) {
-				progress.Warn(s.Log, "no dry run", fmt.Sprintf("%s: %v", c.Object, err))
-				err = nil
-			}
-			if err != nil {
-				errs[i] = fmt.Errorf("%s: %w", c.Object, err)
-			}
-			return nil
-		})
+		note := progress.Annotation{Level: progress.Warning, Title: "preflight", Message: text}
+		if o, ok := p.Places[release.Describe(f.Object).Key()]; ok {
+			note.File, note.Line = o.File, o.Line
+		}
+		s.Log.Annotate(note)
 	}
-	_ = group.Wait() // the functions keep their errors, so that all are told
+	if len(checked.Skipped) > 0 {
+		s.Log.Linef("not looked at, for want of rights: %s", strings.Join(checked.Skipped, "; "))
+	}
+	problems = append(problems, s.try(ctx, p, changes, checked.Requests)...)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if err := errors.Join(errs...); err != nil {
-		return &Refusal{Reason: "the API server refuses the release, and nothing was changed", Err: err}
+	if err := errors.Join(problems...); err != nil {
+		return &Refusal{Reason: "the release cannot work here, and nothing was changed", Err: err}
 	}
 	return nil
+}
+
+// running is the release as its pods are looked at.
+func (s *Session) running(p Plan, changes []Change) preflight.Release {
+	r := preflight.Release{Namespace: s.Namespace, Objects: p.Objects, Image: p.Record.Image, Platforms: p.Platforms}
+	if p.Before != nil {
+		r.Beside = append(r.Beside, p.Before.Unstructured)
+	}
+	for _, c := range changes {
+		if c.Live != nil {
+			r.Replaced = append(r.Replaced, c.Live)
+		}
+	}
+	return r
 }
 
 // made is what the release itself brings first: objects that live in it cannot

@@ -70,14 +70,15 @@ func (s *Session) Restore(ctx context.Context, b Back) (Plan, error) {
 	if err != nil {
 		return Plan{}, &Refusal{Reason: fmt.Sprintf("read release %d", found.Revision), Err: err}
 	}
-	if err := CheckImage(ctx, b.Images, found.Image, s.Log); err != nil {
+	platforms, err := CheckImage(ctx, b.Images, found.Image, s.Log)
+	if err != nil {
 		return Plan{}, err
 	}
 	s.Log.Linef("release %d (%s) is to be restored", found.Revision, found.Image)
 	r := b.Record
 	r.Image, r.Commit, r.Ref, r.Committed = found.Image, found.Commit, found.Ref, found.Committed
 	r.Restored, r.Before = found.Revision, found.Before
-	return Plan{Record: r, Objects: objects, Warm: s.warm(found)}, nil
+	return Plan{Record: r, Objects: objects, Platforms: platforms, Warm: s.warm(found)}, nil
 }
 
 // barred refuses to go behind a barrier.

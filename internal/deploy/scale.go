@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -13,10 +14,16 @@ import (
 // scaled is the workloads ("kind/name") that an autoscaler owns the size of.
 type scaled map[string]bool
 
-// autoscaled asks for the namespace's autoscalers. Where they may not be read,
-// only those among the release's own objects are known, and manifests that
-// name a size keep it.
+// autoscalersFor is how long an answer about autoscalers holds.
+const autoscalersFor = 10 * time.Second
+
+// autoscaled asks for the namespace's autoscalers, once for what is done in one
+// go. Where they may not be read, only those among the release's own objects
+// are known, and manifests that name a size keep it.
 func (s *Session) autoscaled(ctx context.Context) scaled {
+	if s.scaled != nil && time.Since(s.scaledAt) < autoscalersFor {
+		return s.scaled
+	}
 	found := make(scaled)
 	list, err := s.Cluster.Kube.AutoscalingV2().HorizontalPodAutoscalers(s.Namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -25,6 +32,7 @@ func (s *Session) autoscaled(ctx context.Context) scaled {
 	for _, h := range list.Items {
 		found[h.Spec.ScaleTargetRef.Kind+"/"+h.Spec.ScaleTargetRef.Name] = true
 	}
+	s.scaled, s.scaledAt = found, time.Now()
 	return found
 }
 

@@ -26,6 +26,9 @@ type Session struct {
 
 	settled bool // what a dead run left was taken back
 
+	scaled   scaled // as last asked
+	scaledAt time.Time
+
 	store *history.Store
 	lock  *history.Lock // nil in a session that only looks
 }

@@ -179,10 +179,10 @@ func (a *Attempt) restore(ctx context.Context, changes []Change) error {
 	scaled := a.autoscaled(ctx)
 	renewed := false
 	for i, c := range changes {
-		if c.Verb != Create && c.Verb != Update {
+		if !c.sent() {
 			continue
 		}
-		live, err := a.Cluster.Apply(ctx, scaled.keep(c), options(c.Wanted))
+		live, err := a.put(ctx, c, scaled.keep(c), options(c.Wanted))
 		if conflict := (*cluster.ConflictError)(nil); errors.As(err, &conflict) {
 			a.Log.Linef("taking fields back: %v", conflict)
 			live, err = a.Cluster.Apply(ctx, scaled.keep(c), cluster.ApplyOptions{Force: true})

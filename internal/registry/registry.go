@@ -210,11 +210,6 @@ func Resolve(ctx context.Context, ref name.Reference, options Options) (name.Dig
 	return New(options).Resolve(ctx, ref)
 }
 
-// Exists is Client.Exists for who asks once.
-func Exists(ctx context.Context, digest name.Digest, options Options) error {
-	return New(options).Exists(ctx, digest)
-}
-
 // NotFoundError is a manifest that the registry does not have.
 type NotFoundError struct{ Reference name.Reference }
 

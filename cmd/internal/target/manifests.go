@@ -71,11 +71,11 @@ func Job(ctx context.Context, r *action.Run, input, path string) (*jobs.Job, err
 
 // Objects is the whole of a release, ready to be applied, in order; the Jobs
 // that run beside it (nil ones are none) are filled in as its own objects are.
-// Its linter's warnings are annotated where the manifests were written.
-func (m *Manifests) Objects(ctx context.Context, r *action.Run, t deploy.Target, image name.Digest, beside ...*jobs.Job) ([]*unstructured.Unstructured, error) {
+// It also says where they were written. Its linter's warnings are annotated where the manifests were written.
+func (m *Manifests) Objects(ctx context.Context, r *action.Run, t deploy.Target, image name.Digest, beside ...*jobs.Job) ([]*unstructured.Unstructured, deploy.Places, error) {
 	objects, err := m.load(ctx, r, t, image)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, o := range objects {
 		if o.GetKind() == "CustomResourceDefinition" {
@@ -84,10 +84,10 @@ func (m *Manifests) Objects(ctx context.Context, r *action.Run, t deploy.Target,
 	}
 	scoped := func(u *unstructured.Unstructured) (bool, error) { return t.Cluster.Scoped(ctx, u) }
 	if err := manifests.Place(objects, t.Namespace, scoped); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if _, err := manifests.Fill(objects, image.Context().String(), image.String()); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	manifests.DropScaled(objects)
 	all := objects[:len(objects):len(objects)]
@@ -118,7 +118,7 @@ func (m *Manifests) Objects(ctx context.Context, r *action.Run, t deploy.Target,
 			job.Fill(image.Context().String(), image.String(), url)
 		}
 	}
-	return wanted, nil
+	return wanted, deploy.PlacesOf(all), nil
 }
 
 func (m *Manifests) load(ctx context.Context, r *action.Run, t deploy.Target, image name.Digest) ([]manifests.Object, error) {

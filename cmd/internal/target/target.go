@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/fibership/fibership/internal/action"
@@ -154,9 +155,9 @@ func (in *Inputs) Images(r *action.Run) Images {
 // Images asks registries for images.
 type Images struct{ options registry.Options }
 
-// Exists is nil where the image is there.
-func (i Images) Exists(ctx context.Context, image name.Digest) error {
-	return registry.Exists(ctx, image, i.options)
+// Platforms is what the image is for.
+func (i Images) Platforms(ctx context.Context, image name.Digest) ([]v1.Platform, error) {
+	return registry.Platforms(ctx, image, i.options)
 }
 
 // Digest resolves an image: a digest stays as it is, a tag is read once.
