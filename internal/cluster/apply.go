@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -68,6 +70,13 @@ func (c *Client) Apply(ctx context.Context, u *unstructured.Unstructured, o Appl
 	}
 	now, err := c.at(m, u.GetNamespace()).Patch(ctx, u.GetName(), types.ApplyPatchType, body, options)
 	return now, refine(err, object, len(body))
+}
+
+// TryPod lets the server try a pod out: a dry run of its creation. Errors are
+// those of Apply.
+func (c *Client) TryPod(ctx context.Context, pod *corev1.Pod) error {
+	_, err := c.Kube.CoreV1().Pods(pod.Namespace).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: Manager})
+	return refine(err, "a pod of "+strings.TrimSuffix(pod.GenerateName, "-"), 0)
 }
 
 // foldStringData writes a Secret's stringData as data. The server keeps

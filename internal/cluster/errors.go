@@ -171,6 +171,9 @@ func refine(err error, object string, size int) error {
 	case webhookWords.MatchString(words):
 		m := webhookWords.FindStringSubmatch(words)
 		return &RefusedError{Object: object, By: fmt.Sprintf("%s %q", m[1], m[2]), Words: m[3], err: err}
+	case policyWords.MatchString(words): // its status is what the policy wants it to be
+		m := policyWords.FindStringSubmatch(words)
+		return &RefusedError{Object: object, By: fmt.Sprintf("policy %q", m[1]), Words: m[2], err: err}
 	case apierrors.IsForbidden(err):
 		return forbidden(err, object)
 	case apierrors.IsConflict(err) && len(fieldConflicts(err)) > 0:
@@ -207,9 +210,6 @@ func forbidden(err error, object string) error {
 			missing.Name = status.Details.Name
 		}
 		return missing
-	}
-	if m := policyWords.FindStringSubmatch(status.Message); m != nil {
-		return &RefusedError{Object: object, By: fmt.Sprintf("policy %q", m[1]), Words: m[2], err: err}
 	}
 	by := "admission"
 	_, words, found := strings.Cut(status.Message, "is forbidden: ")

@@ -110,4 +110,6 @@ func outside(item corev1.LimitRangeItem, requests, limits corev1.ResourceList) (
 	return wrong
 }
 
-func ratio(a, b resource.Quantity) float64 { return a.AsApproximateFloat64() / b.AsApproximateFloat64() }
+func ratio(a, b resource.Quantity) float64 {
+	return a.AsApproximateFloat64() / b.AsApproximateFloat64()
+}

@@ -12,6 +12,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"golang.org/x/sync/errgroup"
@@ -51,9 +52,9 @@ func Check(ctx context.Context, c *cluster.Client, r Release) (Result, error) {
 	if len(groups) == 0 {
 		return Result{}, nil
 	}
-	var parts [3]Result
+	var parts [4]Result
 	group, ctx := errgroup.WithContext(ctx)
-	for i, check := range []func(context.Context, *cluster.Client, Release, []pods) (Result, error){references, resources, platforms} {
+	for i, check := range []func(context.Context, *cluster.Client, Release, []pods) (Result, error){references, resources, platforms, admission} {
 		group.Go(func() (err error) {
 			parts[i], err = check(ctx, c, r, groups)
 			return err
@@ -92,6 +93,7 @@ func (r *Result) unseen(what string, err error) error {
 // pods is the pods that one object of the release makes.
 type pods struct {
 	owner *unstructured.Unstructured
+	meta  metav1.ObjectMeta // of the template
 	spec  corev1.PodSpec
 	count int64 // in its steady state; 0: not known, or for a while only
 	surge bool  // a new pod comes before an old one goes
@@ -106,7 +108,7 @@ func podsOf(r Release) (all []pods) {
 		}
 		strategy, _, _ := unstructured.NestedString(u.Object, "spec", "strategy", "type")
 		all = append(all, pods{
-			owner: u, spec: template.Spec, count: count(u),
+			owner: u, meta: template.ObjectMeta, spec: template.Spec, count: count(u),
 			surge: u.GetKind() == "Deployment" && strategy != "Recreate",
 		})
 	}

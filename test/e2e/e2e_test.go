@@ -62,6 +62,7 @@ type place struct {
 	kubeconfig          string // empty: the cluster's own
 	timeout             string
 	committed           string // when the commit was made; empty: the event does not say
+	foreign             string // an image that no node runs; empty: none was made
 }
 
 func newPlace(t *testing.T) *place {
