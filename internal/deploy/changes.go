@@ -21,7 +21,7 @@ const (
 	Update Verb = "update"
 	Remove Verb = "remove"
 	// Recreate deletes an object and creates it again: it cannot be changed in
-	// place, and its annotation allows this.
+	// place, and its annotation allows this; or it is being deleted already.
 	Recreate Verb = "recreate"
 )
 
@@ -90,6 +90,8 @@ func compare(wanted []*unstructured.Unstructured, base, known []release.Object, 
 		switch {
 		case c.Live == nil:
 			c.Verb = Create
+		case c.Live.GetDeletionTimestamp() != nil: // what is applied to it goes with it
+			c.Verb = Recreate
 		case had && was.Hash == o.Hash && untouched(was, c.Live):
 			c.Verb = Same
 			c.Object.UID, c.Object.Seen = was.UID, was.Seen

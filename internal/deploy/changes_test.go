@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -33,6 +34,13 @@ func applied(u *unstructured.Unstructured, uid, seen string) release.Object {
 	return o
 }
 
+// ending is the object as it is while it is being deleted.
+func ending(u *unstructured.Unstructured) *unstructured.Unstructured {
+	now := metav1.Now()
+	u.SetDeletionTimestamp(&now)
+	return u
+}
+
 func TestCompare_sendsWhatDiffersAndRemovesWhatLeft(t *testing.T) {
 	t.Parallel()
 	one, other := object("a", "1"), object("a", "2")
@@ -51,6 +59,7 @@ func TestCompare_sendsWhatDiffersAndRemovesWhatLeft(t *testing.T) {
 		"made anew by someone":      {only(one), []release.Object{applied(one, "u", "r5")}, only(live(one, "v", "5")), nil, "update a"},
 		"never seen after applying": {only(one), []release.Object{release.Describe(one)}, only(live(one, "u", "5")), nil, "update a"},
 		"not ours by any record":    {only(one), nil, only(live(one, "u", "5")), nil, "update a"},
+		"being deleted":             {only(one), []release.Object{applied(one, "u", "r5")}, only(ending(live(one, "u", "5"))), nil, "recreate a"},
 		"left the manifests":        {nil, []release.Object{applied(gone, "u", "r5")}, only(live(gone, "u", "5")), nil, "remove gone"},
 		"left, and gone already":    {nil, []release.Object{applied(gone, "u", "r5")}, nil, nil, ""},
 		"left, and needed still":    {nil, []release.Object{applied(kept, "u", "r5")}, only(live(kept, "u", "5")), []string{release.Describe(kept).Key()}, ""},

@@ -12,7 +12,7 @@ import (
 )
 
 // put applies u, and where the object cannot be changed in place and may be
-// made anew, deletes it first and waits until it is gone. A run that dies in
+// made anew, deletes it first and waits until it and its pods are gone. A run that dies in
 // between leaves it missing: whoever settles that finds it to be created.
 func (s *Session) put(ctx context.Context, c Change, u *unstructured.Unstructured, o cluster.ApplyOptions) (*unstructured.Unstructured, error) {
 	if c.Verb != Recreate {
@@ -25,7 +25,9 @@ func (s *Session) put(ctx context.Context, c Change, u *unstructured.Unstructure
 	old := release.Describe(c.Live)
 	old.UID = string(c.Live.GetUID())
 	s.Log.Linef("deleting %s, to create it again", old)
-	if err := s.Cluster.Delete(ctx, old, true); err != nil {
+	gone, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	if err := s.Cluster.Delete(gone, old, true); err != nil {
 		return nil, fmt.Errorf("delete it first: %w", err)
 	}
 	return s.Cluster.Apply(ctx, u, o)

@@ -44,8 +44,8 @@ var Victims = []Victim{
 	{Name: "promote rolling", Action: "promote", Inputs: map[string]string{"strategy": "rolling", "watch": "1s"}},
 	canary,
 	{Name: "rollback", Action: "rollback"},
-	{Name: "settling a canary", Action: "rollback", Inputs: map[string]string{"to": "live"}, Wreck: &Wreck{Of: canary, At: Point{50, Answered}}},
-	{Name: "settling a rollout", Action: "rollback", Inputs: map[string]string{"to": "live"}, Wreck: &Wreck{Of: canary, At: Point{85, Answered}}},
+	{Name: "settling a canary", Action: "rollback", Inputs: map[string]string{"to": "live"}, Wreck: &Wreck{Of: canary, At: Point{Line: "canary?fieldManager", Moment: Answered}}},
+	{Name: "settling a rollout", Action: "rollback", Inputs: map[string]string{"to": "live"}, Wreck: &Wreck{Of: canary, At: Point{Line: "/deployments/web?fieldManager", Moment: Answered}}},
 }
 
 var canary = Victim{Name: "promote canary", Action: "promote", Inputs: map[string]string{"strategy": "canary", "steps": "50%", "step-duration": "1s", "watch": "1s"}}

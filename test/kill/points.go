@@ -25,7 +25,7 @@ func (m *Matrix) points(requests int) []Point {
 	for n := max(1, m.From); n <= requests; n++ {
 		for moment := range moments {
 			if !m.OnlyCancel || moment == Cancelled {
-				all = append(all, Point{n, moment})
+				all = append(all, Point{Request: n, Moment: moment})
 			}
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -44,13 +45,20 @@ func (m Moment) String() string {
 	return "sent"
 }
 
-// Point is one place to kill at: the n-th request, from 1; 0 is nowhere.
+// Point is one place to kill at: the n-th request, from 1, or the first one
+// that holds a text, such as "DELETE /apis/apps/"; nowhere where neither is said.
 type Point struct {
 	Request int
 	Moment  Moment
+	Line    string
 }
 
-func (p Point) String() string { return fmt.Sprintf("request %d %s", p.Request, p.Moment) }
+func (p Point) String() string {
+	if p.Line != "" {
+		return fmt.Sprintf("request %q %s", p.Line, p.Moment)
+	}
+	return fmt.Sprintf("request %d %s", p.Request, p.Moment)
+}
 
 // Proxy stands between one process and the API server, and counts its requests
 // in the order in which they come. It uses credentials of its own, so that the
@@ -64,6 +72,7 @@ type Proxy struct {
 
 	mu       sync.Mutex
 	requests []string
+	reached  int       // the point's place in the order; 0: not yet
 	killed   time.Time // zero: not yet
 	fired    error
 }
@@ -92,7 +101,7 @@ func StartProxy(upstream *rest.Config, at Point) (*Proxy, error) {
 		FlushInterval: -1, // watches and logs come as they come
 		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target); r.Out.Host = target.Host },
 		ModifyResponse: func(r *http.Response) error {
-			if n, _ := r.Request.Context().Value(number{}).(int); n == p.at.Request && p.at.Moment == Answered {
+			if at, _ := r.Request.Context().Value(here{}).(bool); at && p.at.Moment == Answered {
 				p.strike()
 				return errKilled
 			}
@@ -103,25 +112,26 @@ func StartProxy(upstream *rest.Config, at Point) (*Proxy, error) {
 	p.server = &http.Server{
 		ReadHeaderTimeout: 10 * time.Second,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			n := p.note(r)
-			if n == p.at.Request && p.at.Moment == Sent {
+			at := p.note(r)
+			if at && p.at.Moment == Sent {
 				p.strike()
 				panic(http.ErrAbortHandler)
 			}
-			if n == p.at.Request && p.at.Moment == Cancelled {
+			if at && p.at.Moment == Cancelled {
 				p.strike()
 			}
-			reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), number{}, n)))
+			reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), here{}, at)))
 		}),
 	}
 	go func() { _ = p.server.Serve(listener) }()
 	return p, nil
 }
 
-// number is the context key of a request's place in the order.
-type number struct{}
+// here is the context key of whether a request is the point.
+type here struct{}
 
-func (p *Proxy) note(r *http.Request) int {
+// note keeps the request, and says whether it is the point.
+func (p *Proxy) note(r *http.Request) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	line := r.Method + " " + r.URL.Path
@@ -129,7 +139,12 @@ func (p *Proxy) note(r *http.Request) int {
 		line += "?" + r.URL.RawQuery
 	}
 	p.requests = append(p.requests, line)
-	return len(p.requests)
+	n := len(p.requests)
+	if p.reached == 0 && (n == p.at.Request || p.at.Line != "" && strings.Contains(line, p.at.Line)) {
+		p.reached = n
+		return true
+	}
+	return false
 }
 
 // Kills says how the process is killed when its time has come. It is called once.
@@ -150,7 +165,7 @@ func (p *Proxy) Killed() (at string, when time.Time, err error) {
 	if p.killed.IsZero() {
 		return "", time.Time{}, nil
 	}
-	return p.requests[p.at.Request-1], p.killed, p.fired
+	return p.requests[p.reached-1], p.killed, p.fired
 }
 
 // Requests is how many have come.
