@@ -69,7 +69,13 @@ func (c *Client) Apply(ctx context.Context, u *unstructured.Unstructured, o Appl
 		options.DryRun = []string{metav1.DryRunAll}
 	}
 	now, err := c.at(m, u.GetNamespace()).Patch(ctx, u.GetName(), types.ApplyPatchType, body, options)
-	return now, refine(err, object, len(body))
+	err = refine(err, object, len(body))
+	if !o.Force && ownConflict(err) {
+		o.Force = true // options points to it
+		now, err = c.at(m, u.GetNamespace()).Patch(ctx, u.GetName(), types.ApplyPatchType, body, options)
+		err = refine(err, object, len(body))
+	}
+	return now, err
 }
 
 // TryPod lets the server try a pod out: a dry run of its creation. Errors are

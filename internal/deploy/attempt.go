@@ -12,6 +12,7 @@ import (
 	"github.com/fibership/fibership/internal/cluster"
 	"github.com/fibership/fibership/internal/history"
 	"github.com/fibership/fibership/internal/release"
+	"github.com/fibership/fibership/internal/traffic"
 )
 
 // The steps of an attempt, each recorded before it is taken. What an undo has
@@ -20,6 +21,7 @@ const (
 	StepBegin  = "begin"
 	StepBefore = "before" // its Job runs; nothing of the live release was touched yet
 	StepCanary = "canary" // followed by the weight; nothing of the live release was touched yet
+	StepGreen  = "green"  // followed by what is done with the version beside; nothing of the live release was touched yet
 	StepApply  = "apply"
 	StepServe  = "serve"
 	StepCheck  = "check"
@@ -64,9 +66,11 @@ func wantedObjects(changes []Change) []release.Object {
 }
 
 // wanted is the release's objects, in order.
-func (a *Attempt) wanted() []*unstructured.Unstructured {
+func (a *Attempt) wanted() []*unstructured.Unstructured { return wantedOf(a.changes) }
+
+func wantedOf(changes []Change) []*unstructured.Unstructured {
 	var objects []*unstructured.Unstructured
-	for _, c := range a.changes {
+	for _, c := range changes {
 		if c.Wanted != nil {
 			objects = append(objects, c.Wanted)
 		}
@@ -109,21 +113,29 @@ func (s *Session) replace(r release.Record) {
 	}
 }
 
-// Apply sends what differs, in order.
+// Apply sends what differs, in order. A route that steers traffic has its time
+// later (Home), as have Services while no request comes by them; Services that
+// requests come by select both versions from now on.
 func (a *Attempt) Apply(ctx context.Context) error {
 	if err := a.Step(ctx, StepApply); err != nil {
 		return err
 	}
-	return a.send(ctx, func(Change) bool { return true })
+	a.unsteered(a.changes)
+	away := a.Record.Steered.Away()
+	return a.send(ctx, func(c Change) bool {
+		service, route := a.steers(c)
+		return !route && !(service && away)
+	})
 }
 
-// ApplyNew sends only configuration that the live release does not know, and
-// so cannot be disturbed by: what a canary needs before it starts.
+// ApplyNew sends only what the live release does not know, and so cannot be
+// disturbed by: what a canary needs before it starts, its configuration and its
+// Service.
 func (a *Attempt) ApplyNew(ctx context.Context) error {
 	return a.send(ctx, func(c Change) bool {
 		kind := c.Object.GroupKind()
 		configuration := kind.Group == "" && (kind.Kind == "ConfigMap" || kind.Kind == "Secret" || kind.Kind == "ServiceAccount")
-		return configuration && c.Verb == Create
+		return configuration && c.Verb == Create || isService(c) && traffic.ForBeside(c.Wanted)
 	})
 }
 

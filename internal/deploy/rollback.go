@@ -27,9 +27,9 @@ type Back struct {
 // before anything changes where the release is not there, its image is gone or
 // a barrier lies between.
 func Rollback(ctx context.Context, t Target, b Back) (Result, error) {
-	open := Open
-	if b.DryRun {
-		open = Peek
+	open := Peek
+	if !b.DryRun {
+		open = func(ctx context.Context, t Target) (*Session, error) { return Open(ctx, t) }
 	}
 	s, err := open(ctx, t)
 	if err != nil {

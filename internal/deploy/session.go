@@ -47,9 +47,10 @@ func Peek(ctx context.Context, t Target) (*Session, error) {
 }
 
 // Open waits for the lock, then ends what a dead runner left half done. The
-// caller closes the session.
-func Open(ctx context.Context, t Target) (*Session, error) {
-	if err := reachable(ctx, t, append(reads(t.Namespace), writes(t.Namespace)...)); err != nil {
+// caller closes the session. needs is rights beside those that every session
+// needs.
+func Open(ctx context.Context, t Target, needs ...cluster.Access) (*Session, error) {
+	if err := reachable(ctx, t, slices.Concat(reads(t.Namespace), writes(t.Namespace), needs)); err != nil {
 		return nil, err
 	}
 	// The store that holds the lock fences its own writes, and it alone may
@@ -126,6 +127,19 @@ func writes(namespace string) []cluster.Access {
 		accesses(namespace, "apps", "replicasets", "list", "watch"),
 		accesses(namespace, "apps", "deployments", "get", "list", "watch"),
 	)
+}
+
+// Steering is the rights that leading traffic by Services needs beside, and, in
+// the route's namespace, by an HTTPRoute where that is not empty.
+func Steering(namespace, route string) []cluster.Access {
+	needs := slices.Concat(
+		accesses(namespace, "", "services", "get", "patch"),
+		accesses(namespace, "discovery.k8s.io", "endpointslices", "list"),
+	)
+	if route != "" {
+		needs = append(needs, accesses(route, "gateway.networking.k8s.io", "httproutes", "get", "patch")...)
+	}
+	return needs
 }
 
 func accesses(namespace, group, resource string, verbs ...string) []cluster.Access {

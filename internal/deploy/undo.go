@@ -86,7 +86,7 @@ func (a *Attempt) Fail(ctx context.Context, cause error, keep bool) error {
 
 // keep ends a release that failed and stays where it is.
 func (a *Attempt) keep(ctx context.Context) error {
-	if err := a.RemoveBeside(ctx); err != nil {
+	if err := a.stay(ctx); err != nil {
 		return err
 	}
 	a.Record.Status, a.Record.Ended = release.Failed, time.Now().UTC()
@@ -110,7 +110,8 @@ func (a *Attempt) barrier() (release.Record, bool) {
 
 // untouched says that nothing of the live release was changed yet.
 func (a *Attempt) untouched() bool {
-	return a.Record.Step == StepBegin || a.Record.Step == StepBefore || strings.HasPrefix(a.Record.Step, StepCanary)
+	return a.Record.Step == StepBegin || a.Record.Step == StepBefore || strings.HasPrefix(a.Record.Step, StepCanary) ||
+		strings.HasPrefix(a.Record.Step, StepGreen)
 }
 
 // undo returns to exactly the objects of the base. With wait it makes sure
@@ -131,17 +132,19 @@ func (a *Attempt) undo(ctx context.Context, wait bool) error {
 	if err != nil {
 		return err
 	}
+	serves := false
 	if !onlyBeside {
-		if err := a.restore(ctx, changes); err != nil {
+		if err := a.restore(ctx, &to, changes, func(c Change) bool { _, route := a.steers(c); return !route }); err != nil {
 			return err
 		}
-		if wait && len(a.base.Objects) > 0 {
-			if err := a.serve(ctx, a.base.Objects); err != nil {
-				a.Log.Linef("release %d was applied again but does not serve: %v", a.base.Revision, err)
+		if wait && len(to.Objects) > 0 {
+			err := a.serve(ctx, to.Objects)
+			if serves = err == nil; !serves {
+				a.Log.Linef("release %d was applied again but does not serve: %v", to.Revision, err)
 			}
 		}
 	}
-	if err := a.removeBeside(ctx, wait); err != nil {
+	if err := a.leadBack(ctx, &to, changes, onlyBeside, serves, wait); err != nil {
 		return err
 	}
 	if err := a.removeWarm(ctx); err != nil {
@@ -173,13 +176,13 @@ func (a *Attempt) back(ctx context.Context, to release.Record) ([]Change, error)
 	return a.compareTo(ctx, to, objects)
 }
 
-// restore applies the base's objects. A field that somebody else took in the
-// meantime is taken back, and named.
-func (a *Attempt) restore(ctx context.Context, changes []Change) error {
+// restore applies the objects of an earlier release. A field that somebody else
+// took in the meantime is taken back, and named.
+func (a *Attempt) restore(ctx context.Context, to *release.Record, changes []Change, which func(Change) bool) error {
 	scaled := a.autoscaled(ctx)
 	renewed := false
 	for i, c := range changes {
-		if !c.sent() {
+		if !c.sent() || !which(c) {
 			continue
 		}
 		live, err := a.put(ctx, c, scaled.keep(c), options(c.Wanted))
@@ -190,7 +193,7 @@ func (a *Attempt) restore(ctx context.Context, changes []Change) error {
 		if err != nil {
 			return fmt.Errorf("apply %s: %w", c.Object, err)
 		}
-		seen := &a.base.Objects[i]
+		seen := &to.Objects[i]
 		seen.UID, seen.Seen = string(live.GetUID()), cluster.Seen(live)
 		renewed = true
 		a.Log.Linef("restored %s", c.Object)
@@ -198,10 +201,10 @@ func (a *Attempt) restore(ctx context.Context, changes []Change) error {
 	if !renewed {
 		return nil
 	}
-	if err := a.store.Update(ctx, &a.base); err != nil {
+	if err := a.store.Update(ctx, to); err != nil {
 		return err
 	}
-	a.replace(a.base)
+	a.replace(*to)
 	return nil
 }
 

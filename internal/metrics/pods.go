@@ -187,13 +187,16 @@ func (s *scraping) fetch(ctx context.Context, pod *corev1.Pod) (counts, error) {
 	}
 	told, err := read(bytes.NewReader(body), s.names, s.path)
 	if err == nil && !told.hasRequests && !told.hasBuckets {
-		err = fmt.Errorf("%s has none of the metrics that are looked for (%s)", s.path, s.names)
+		err = fmt.Errorf("%s has %w (%s)", s.path, errNone, s.names)
 	}
 	if err == nil && told.unknownStatus {
 		s.says.sayf("the metrics of pod %s count requests without a status label (%s): errors are not known, so no requests are counted", pod.Name, statusLabels)
 	}
 	return told, err
 }
+
+// errNone: many libraries tell a metric only once it has counted something.
+var errNone = errors.New("none of the metrics that are looked for")
 
 // book adds what the pod counted since it last told.
 func (s *scraping) book(pod *corev1.Pod, told counts) {

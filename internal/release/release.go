@@ -87,6 +87,7 @@ type Record struct {
 	Load    *Load             `json:"load,omitempty"`    // its load test, nil: there was none
 	Objects []Object          `json:"objects,omitempty"` // in the order in which they are applied
 	Beside  []Object          `json:"beside,omitempty"`  // what stands beside the release while it is under way, a canary: removed when it ends
+	Steered *Steered          `json:"steered,omitempty"` // how traffic was led off its usual way meanwhile
 }
 
 // Load is what a load test measured. The next release's is compared with it.
