@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/fibership/fibership/cmd/internal/target"
 	"github.com/fibership/fibership/internal/action"
@@ -14,6 +15,7 @@ import (
 	"github.com/fibership/fibership/internal/metrics"
 	"github.com/fibership/fibership/internal/promote"
 	"github.com/fibership/fibership/internal/release"
+	"github.com/fibership/fibership/internal/traffic"
 )
 
 var spec = action.New("promote", action.Deploy, "Bring exactly what passed staging to production on Kubernetes, as a judged canary or at once, and take it back when it fails")
@@ -26,12 +28,14 @@ var (
 	fromContext    = spec.Text("from-context", "context of `from`, where that is another cluster", action.DefaultText("`context`"))
 	image          = action.Parsed(spec, "image", "text", "refused unless it is live and passed in `from`", target.Reference,
 		action.DefaultText("what is live and passed in `from`"), action.Example("ghcr.io/acme/orders@sha256:…"))
-	strategy = spec.Choice("strategy", "how the new version takes over", []string{string(promote.Rolling), string(promote.Canary)}, action.Default(string(promote.Canary)))
+	strategy = spec.Choice("strategy", "how the new version takes over: pod by pod (`rolling`), by a growing share of traffic (`canary`), or beside in full size, checked, and switched to in one step (`blue-green`)", []string{string(promote.Rolling), string(promote.Canary), string(promote.BlueGreen)}, action.Default(string(promote.Canary)))
 	steps    = action.WordsOf(spec, "steps", "weights of a canary; 100% is implied", promote.ParseSteps,
 		action.Default("10%,50%"), action.Example("5%, 25%, 50%"))
 	stepDuration = spec.Duration("step-duration", "how long each step is watched at the least", action.Default("1m"))
-	_            = spec.Choice("traffic", "how weight is made true: by the share of pods behind the Service", []string{"replicas"}, action.Default("replicas"))
-	checks       = action.ListOf(spec, "analysis", "checks, judged at each step and during the watch", parseCheck,
+	traffics     = spec.Choice("traffic", "how weight is made true: by what the Service selects (`replicas`: a canary has its share of the pods), or by the weights of an HTTPRoute (`gateway`)",
+		[]string{string(promote.Replicas), string(promote.Gateway)}, action.Default(string(promote.Replicas)))
+	route  = spec.Text("route", "the HTTPRoute to steer, `name` or `namespace/name`; for `traffic: gateway`", action.DefaultText("the only one of the manifests"), action.Example("orders"))
+	checks = action.ListOf(spec, "analysis", "checks, judged at each step and during the watch", parseCheck,
 		action.Default("restarts < 1"), action.Example("error-rate < 1%"))
 	source = spec.Choice("metrics", "measured by requests of our own (`probe`) or read from each pod's /metrics (`pods`), both through the API server", []string{"probe", "pods"},
 		action.Default("pods"))
@@ -80,15 +84,42 @@ func planned(ctx context.Context, r *action.Run, t deploy.Target) (promote.Plan,
 	if err != nil {
 		return promote.Plan{}, err
 	}
+	if objects, err = steerable(t, objects); err != nil {
+		return promote.Plan{}, err
+	}
 	record := in.Record(r, spec.Name, passed.Image)
 	record.Strategy = *strategy
 	record.Commit, record.Ref, record.Committed = passed.Commit, passed.Ref, passed.Committed
 	return promote.Plan{
 		Plan:     deploy.Plan{Record: record, Objects: objects, Places: places, Platforms: platforms, Before: before},
-		Strategy: promote.Strategy(*strategy),
-		Steps:    *steps, StepDuration: *stepDuration, Watch: *watch, KeepPrevious: *keepPrevious,
+		Strategy: promote.Strategy(*strategy), Traffic: promote.Traffic(*traffics), Route: *route,
+		Port: *files.Port, RequestsMetric: *requestsMetric, Probing: *source == "probe",
+		Steps: *steps, StepDuration: *stepDuration, Watch: *watch, KeepPrevious: *keepPrevious,
 		Checks: *checks, Source: measured(r, t), OnInconclusive: promote.Policy(*onInconclusive),
 	}, nil
+}
+
+// steerable makes the release's objects ready for a gateway, where one is to
+// steer: the second Service is there from the first release on.
+func steerable(t deploy.Target, objects []*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
+	if promote.Traffic(*traffics) != promote.Gateway {
+		if *route != "" {
+			return nil, action.WrongInput("route", errors.New("expected traffic: gateway beside it: nothing else steers a route"))
+		}
+		return objects, nil
+	}
+	front, err := deploy.FrontOf(t.Service, objects)
+	if err != nil {
+		return nil, err
+	}
+	objects, err = traffic.Permanent(objects, front.Object(), *route)
+	if err != nil {
+		return nil, &deploy.Refusal{
+			Reason: "traffic cannot be steered by a gateway", Err: err,
+			Advice: "name the HTTPRoute in the input route, add one to the manifests, or have one made by host and gateway",
+		}
+	}
+	return objects, nil
 }
 
 // candidate is the release of the environment before that may be promoted.

@@ -6,6 +6,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/fibership/fibership/internal/release"
 )
 
 // Front is the Service that a release is reached by.
@@ -18,6 +20,11 @@ type Front struct {
 // URL is where the front answers to whoever is in the cluster.
 func (f Front) URL() string {
 	return fmt.Sprintf("http://%s.%s.svc:%d", f.Service, f.Namespace, f.Port)
+}
+
+// Object identifies the front's Service.
+func (f Front) Object() release.Object {
+	return release.Object{APIVersion: "v1", Kind: "Service", Namespace: f.Namespace, Name: f.Service}
 }
 
 // FrontOf finds the front of a release: its Service named like the service,

@@ -1,23 +1,20 @@
 // Package promote brings what passed in one environment to the next, by the
-// strategy asked for: all at once, or as a canary whose share of traffic grows
-// step by step while it is judged. The order of a release — record, apply,
+// strategy asked for: all at once, as a canary whose share of traffic grows step
+// by step while it is judged, or switched to in one step, with the way back open
+// while it is watched. The order of a release — record, apply,
 // wait, finish or undo — is package deploy's; this package adds the walk over
 // weights and the watch, and nothing of how a weight is made true or measured.
 package promote
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
-
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/fibership/fibership/internal/analysis"
 	"github.com/fibership/fibership/internal/deploy"
 	"github.com/fibership/fibership/internal/metrics"
 	"github.com/fibership/fibership/internal/release"
-	"github.com/fibership/fibership/internal/traffic"
 )
 
 // Strategy is how the new version takes over.
@@ -25,25 +22,30 @@ type Strategy string
 
 // The strategies.
 const (
-	Rolling Strategy = "rolling"
-	Canary  Strategy = "canary"
+	Rolling   Strategy = "rolling"
+	Canary    Strategy = "canary"
+	BlueGreen Strategy = "blue-green"
 )
 
-// Router brings a share of traffic to the new version.
-type Router interface {
-	// Objects is what will stand beside the live version: recorded first.
-	Objects() []release.Object
-	// Set makes a weight in percent true and gives the share reached.
-	Set(ctx context.Context, weight int) (float64, error)
-	CanaryPods(ctx context.Context) ([]corev1.Pod, error)
-	LivePods(ctx context.Context) ([]corev1.Pod, error)
-}
+// Traffic is how a weight is made true.
+type Traffic string
+
+// The ways.
+const (
+	Replicas Traffic = "replicas" // by what the Services select
+	Gateway  Traffic = "gateway"  // by the weights of an HTTPRoute
+)
 
 // Plan is a promotion to be made.
 type Plan struct {
 	deploy.Plan
 	Strategy       Strategy
-	Steps          []int // weights in percent, rising, below 100
+	Traffic        Traffic
+	Route          string // for Gateway: name or namespace/name of the HTTPRoute; empty: the only one of the release
+	Port           int    // where the pods tell their metrics
+	RequestsMetric string // of the requests that they count; empty: recognised
+	Probing        bool   // Source sends requests of its own, also to what gets no traffic
+	Steps          []int  // weights in percent, rising, below 100
 	StepDuration   time.Duration
 	Checks         []analysis.Check
 	Source         metrics.Source
@@ -60,7 +62,7 @@ type Result struct {
 
 // Run promotes.
 func Run(ctx context.Context, t deploy.Target, p Plan) (Result, error) {
-	s, err := deploy.Open(ctx, t)
+	s, err := deploy.Open(ctx, t, p.needs(t.Namespace)...)
 	if err != nil {
 		return Result{Result: deploy.Result{Status: release.Refused}}, err
 	}
@@ -69,12 +71,17 @@ func Run(ctx context.Context, t deploy.Target, p Plan) (Result, error) {
 	if err != nil || result.Status == release.Unchanged {
 		return Result{Result: result}, err
 	}
+	router, err := p.router(ctx, s)
+	if err != nil {
+		result.Status = release.Refused
+		return Result{Result: result}, err
+	}
 	a, err := s.Begin(ctx, p.Plan, result.Changes)
 	if err != nil {
 		result.Status = release.Refused
 		return Result{Result: result}, err
 	}
-	w := &walk{Attempt: a, plan: p}
+	w := &walk{Attempt: a, plan: p, router: router}
 	err = w.run(ctx)
 	if err == nil {
 		err = a.Finish(ctx)
@@ -91,6 +98,7 @@ func Run(ctx context.Context, t deploy.Target, p Plan) (Result, error) {
 type walk struct {
 	*deploy.Attempt
 	plan    Plan
+	router  Router // nil: all at once
 	verdict analysis.Verdict
 	judged  bool
 	trace   trace
@@ -100,8 +108,8 @@ func (w *walk) run(ctx context.Context) error {
 	if err := w.Before(ctx, w.plan.Before); err != nil {
 		return err
 	}
-	if w.plan.Strategy == Canary {
-		if err := w.canary(ctx); err != nil {
+	if w.router != nil {
+		if err := w.beside(ctx); err != nil {
 			return err
 		}
 	}
@@ -115,51 +123,13 @@ func (w *walk) run(ctx context.Context) error {
 		return err
 	}
 	w.Record.Weight = 100
-	if err := w.RemoveBeside(ctx); err != nil {
+	if err := w.Home(ctx); err != nil {
 		return err
+	}
+	if w.router != nil && w.plan.Strategy == BlueGreen {
+		return nil // watched already, while the version before stood by
 	}
 	return w.watch(ctx)
-}
-
-// canary walks the weights below 100. A first release has nothing to stand
-// beside: it is rolled out, checked and watched.
-func (w *walk) canary(ctx context.Context) error {
-	if _, live := w.History.Live(); !live {
-		w.Log.Linef("first release of %s in %s: nothing to compare with, it is rolled out and watched", w.Service, w.Environment)
-		return nil
-	}
-	router, err := traffic.NewReplicas(ctx, w.Cluster, w.plan.Objects)
-	if err != nil {
-		return err
-	}
-	if err := w.Beside(ctx, deploy.StepCanary, router.Objects()); err != nil {
-		return err
-	}
-	if err := w.ApplyNew(ctx); err != nil {
-		return err
-	}
-	// Before the first canary: what restarts at its start counts as well.
-	o := w.observe(ctx, w.plan.Checks, len(w.plan.Steps), router.CanaryPods, router.LivePods)
-	defer o.close()
-	for _, weight := range w.plan.Steps {
-		if err := w.Step(ctx, fmt.Sprintf("%s %d%%", deploy.StepCanary, weight)); err != nil {
-			return err
-		}
-		reached, err := router.Set(ctx, weight)
-		if err != nil {
-			return err
-		}
-		if err := w.ServeBeside(ctx); err != nil {
-			return err
-		}
-		w.Record.Weight = int(reached + 0.5)
-		w.Log.Linef("canary at %d%%: %.1f%% reached by replicas; watched for %v", weight, reached, w.plan.StepDuration)
-		if err := w.judge(ctx, o, fmt.Sprintf("canary at %d%%", weight), w.plan.StepDuration); err != nil {
-			return err
-		}
-		o.series.Next()
-	}
-	return nil
 }
 
 // watch judges the new version alone for a while after it took over.

@@ -1,0 +1,133 @@
+package promote
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/fibership/fibership/internal/analysis"
+	"github.com/fibership/fibership/internal/deploy"
+	"github.com/fibership/fibership/internal/release"
+)
+
+// beside lets the new version stand beside the live one, which is not touched,
+// and walks: a canary over its weights, green to all of the traffic at once.
+func (w *walk) beside(ctx context.Context) error {
+	step := deploy.StepCanary
+	if w.plan.Strategy == BlueGreen {
+		step = deploy.StepGreen
+	}
+	if err := w.Beside(ctx, step, w.router.Objects()); err != nil {
+		return err
+	}
+	if err := w.ApplyNew(ctx); err != nil {
+		return err
+	}
+	if err := w.router.Hold(ctx, w.note); err != nil {
+		return err
+	}
+	if w.plan.Strategy == BlueGreen {
+		return w.green(ctx)
+	}
+	return w.canary(ctx)
+}
+
+// note records how traffic is about to be led, and where requests are counted.
+func (w *walk) note(ctx context.Context, s release.Steered) error {
+	s.Metrics = release.Counted{Port: w.plan.Port, Requests: w.plan.RequestsMetric}
+	return w.Steered(ctx, s)
+}
+
+// canary walks the weights below 100.
+func (w *walk) canary(ctx context.Context) error {
+	// Before the first canary: what restarts at its start counts as well.
+	o := w.observe(ctx, w.plan.Checks, len(w.plan.Steps), w.router.CanaryPods, w.router.LivePods)
+	defer o.close()
+	before := 0
+	for _, weight := range w.plan.Steps {
+		if err := w.Step(ctx, fmt.Sprintf("%s %d%%", deploy.StepCanary, weight)); err != nil {
+			return err
+		}
+		if err := w.stand(ctx, weight); err != nil {
+			return err
+		}
+		if err := w.shift(ctx, "canary", before, weight); err != nil {
+			return err
+		}
+		if err := w.judge(ctx, o, fmt.Sprintf("canary at %d%%", weight), w.plan.StepDuration); err != nil {
+			return err
+		}
+		o.series.Next()
+		before = weight
+	}
+	return nil
+}
+
+// green stands beside in full size and is judged as far as that needs no
+// traffic; then it gets all of it in one step, and is watched while the version
+// before stands by.
+func (w *walk) green(ctx context.Context) error {
+	checks := absolute(w.plan.Checks)
+	idle := slices.DeleteFunc(slices.Clone(checks), func(c analysis.Check) bool {
+		return c.Metric != analysis.Restarts && !w.plan.Probing
+	})
+	o := w.observe(ctx, idle, 1, w.router.CanaryPods, nil)
+	err := w.stand(ctx, 100)
+	if err == nil && len(idle) > 0 {
+		w.Log.Linef("green stands beside: judged without traffic for %v", w.plan.StepDuration)
+		err = w.judge(ctx, o, "green without traffic", w.plan.StepDuration)
+	}
+	o.close()
+	if err != nil {
+		return err
+	}
+	if err := w.Step(ctx, deploy.StepGreen+" switch"); err != nil {
+		return err
+	}
+	o = w.observe(ctx, checks, 1, w.router.CanaryPods, nil)
+	defer o.close()
+	if err := w.shift(ctx, "green", 0, 100); err != nil {
+		return err
+	}
+	if w.plan.Watch <= 0 {
+		return nil
+	}
+	if err := w.Step(ctx, deploy.StepGreen+" watch"); err != nil {
+		return err
+	}
+	return w.judge(ctx, o, "watch", w.plan.Watch)
+}
+
+// stand has enough pods beside for a weight, serving.
+func (w *walk) stand(ctx context.Context, weight int) error {
+	if err := w.router.Size(ctx, weight); err != nil {
+		return err
+	}
+	return w.ServeBeside(ctx)
+}
+
+// shift leads traffic to what stands beside, and tells the share that really
+// reaches it.
+func (w *walk) shift(ctx context.Context, what string, before, weight int) error {
+	reached, err := w.router.Shift(ctx, weight, w.note)
+	if err != nil {
+		return err
+	}
+	w.Record.Weight = weight
+	long := w.plan.StepDuration
+	if w.plan.Strategy == BlueGreen {
+		long = w.plan.Watch
+	}
+	if w.plan.Traffic == Gateway {
+		w.Log.Linef("%s at %d%%: every gateway knows the weight", what, weight)
+		reached = w.prove(ctx, what, before, weight)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		w.Log.Linef("%s at %d%%: watched for %v", what, weight, long)
+	} else {
+		w.Log.Linef("%s at %d%%: %.1f%% reached by replicas; watched for %v", what, weight, reached, long)
+	}
+	w.Record.Weight = int(reached + 0.5)
+	return nil
+}
