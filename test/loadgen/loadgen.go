@@ -63,21 +63,27 @@ const timeout = 10 * time.Second
 // the most. With fresh every request opens a connection of its own, as many
 // users do; else connections are kept alive.
 func Start(url string, rate int, fresh bool) *Load {
-	return start(url, rate, vegeta.Timeout(timeout), vegeta.KeepAlive(!fresh), vegeta.Redirects(vegeta.NoFollow))
+	return start(vegeta.Target{Method: http.MethodGet, URL: url}, rate, vegeta.Timeout(timeout), vegeta.KeepAlive(!fresh), vegeta.Redirects(vegeta.NoFollow))
+}
+
+// StartAt is Start for a host that a gateway at the URL serves, each request by
+// a connection of its own.
+func StartAt(url, host string, rate int) *Load {
+	target := vegeta.Target{Method: http.MethodGet, URL: url, Header: http.Header{"Host": {host}}}
+	return start(target, rate, vegeta.Timeout(timeout), vegeta.KeepAlive(false), vegeta.Redirects(vegeta.NoFollow))
 }
 
 // StartWith is Start by a client that knows the way, such as through an API server.
 func StartWith(client *http.Client, url string, rate int) *Load {
 	patient := *client
 	patient.Timeout = timeout
-	return start(url, rate, vegeta.Client(&patient))
+	return start(vegeta.Target{Method: http.MethodGet, URL: url}, rate, vegeta.Client(&patient))
 }
 
-func start(url string, rate int, options ...func(*vegeta.Attacker)) *Load {
+func start(to vegeta.Target, rate int, options ...func(*vegeta.Attacker)) *Load {
 	l := &Load{done: make(chan struct{})}
 	l.attacker = vegeta.NewAttacker(append(options, vegeta.Workers(8))...)
-	target := vegeta.NewStaticTargeter(vegeta.Target{Method: http.MethodGet, URL: url})
-	results := l.attacker.Attack(target, vegeta.Rate{Freq: rate, Per: time.Second}, time.Hour, "load")
+	results := l.attacker.Attack(vegeta.NewStaticTargeter(to), vegeta.Rate{Freq: rate, Per: time.Second}, time.Hour, "load")
 	go func() {
 		defer close(l.done)
 		for r := range results {
