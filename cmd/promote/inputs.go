@@ -45,12 +45,15 @@ var (
 	keepPrevious   = spec.Duration("keep-previous", "how long the previous version stays warm, without traffic, for an instant rollback", action.Default("0s"))
 	onInconclusive = spec.Choice("on-inconclusive", "what too little data to judge leads to",
 		[]string{string(promote.AbortInconclusive), string(promote.HoldInconclusive), string(promote.AdvanceInconclusive)}, action.Default(string(promote.AbortInconclusive)))
+	services = action.ListOf(spec, "services", "services that are promoted together, `service=image` a line, the image as in `image`: they advance together, and when one fails all return. Each has its own folder of its name below `manifests`", parseMember,
+		action.Example("orders=ghcr.io/acme/orders@sha256:…"))
 	in    = target.Declare(spec, "production")
 	files = target.DeclareManifests(spec)
 )
 
 func init() {
 	spec.Output("verdict", "pass, fail, inconclusive or none")
+	spec.Output("services", "with `services`: each with its release, image, status, verdict and weight, JSON; the other outputs are the first one's")
 	spec.Output("weight", "the share of traffic that the new version reached, in percent")
 }
 
@@ -63,8 +66,8 @@ func parseCheck(line string) (analysis.Check, error) {
 }
 
 // planned is the promotion that the inputs describe.
-func planned(ctx context.Context, r *action.Run, t deploy.Target) (promote.Plan, error) {
-	passed, err := candidate(ctx, r, t)
+func planned(ctx context.Context, r *action.Run, t deploy.Target, image name.Reference, files *target.Manifests) (promote.Plan, error) {
+	passed, err := candidate(ctx, r, t, image)
 	if err != nil {
 		return promote.Plan{}, err
 	}
@@ -123,7 +126,7 @@ func steerable(t deploy.Target, objects []*unstructured.Unstructured) ([]*unstru
 }
 
 // candidate is the release of the environment before that may be promoted.
-func candidate(ctx context.Context, r *action.Run, t deploy.Target) (release.Record, error) {
+func candidate(ctx context.Context, r *action.Run, t deploy.Target, image name.Reference) (release.Record, error) {
 	origin := t
 	origin.Environment, origin.Namespace = *from, *fromNamespace
 	if origin.Namespace == "" {
@@ -137,10 +140,10 @@ func candidate(ctx context.Context, r *action.Run, t deploy.Target) (release.Rec
 		origin.Cluster = c
 	}
 	given := ""
-	if *image != nil {
-		digest, err := in.Images(r).Digest(ctx, *image)
+	if image != nil {
+		digest, err := in.Images(r).Digest(ctx, image)
 		if err != nil {
-			return release.Record{}, fmt.Errorf("resolve image %s: %w", *image, err)
+			return release.Record{}, fmt.Errorf("resolve image %s: %w", image, err)
 		}
 		given = digest.String()
 	}

@@ -44,7 +44,10 @@ func (w *walk) canary(ctx context.Context) error {
 	o := w.observe(ctx, w.plan.Checks, len(w.plan.Steps), w.router.CanaryPods, w.router.LivePods)
 	defer o.close()
 	before := 0
-	for _, weight := range w.plan.Steps {
+	for i, weight := range w.plan.Steps {
+		if err := w.ready(ctx, pointFirst+i, fmt.Sprintf("%d%%", weight)); err != nil {
+			return err
+		}
 		if err := w.Step(ctx, fmt.Sprintf("%s %d%%", deploy.StepCanary, weight)); err != nil {
 			return err
 		}
@@ -79,6 +82,9 @@ func (w *walk) green(ctx context.Context) error {
 	}
 	o.close()
 	if err != nil {
+		return err
+	}
+	if err := w.ready(ctx, pointFirst, "the switch"); err != nil {
 		return err
 	}
 	if err := w.Step(ctx, deploy.StepGreen+" switch"); err != nil {

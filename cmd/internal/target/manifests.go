@@ -3,6 +3,7 @@ package target
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -50,6 +51,18 @@ func DeclareManifests(s *action.Spec) *Manifests {
 		before: s.Text("before", "a manifest of a Job that must succeed before any object is changed (a migration); its log is streamed. Annotated `fibership.dev/barrier: \"true\"`, no rollback crosses this release",
 			action.Example("deploy/migrate.yaml")),
 	}
+}
+
+// Of is the inputs for one of several services: their manifests are in folders
+// of their names, below the paths that are given.
+func (m *Manifests) Of(service string) *Manifests {
+	its := *m
+	var paths []string
+	for _, path := range *m.paths {
+		paths = append(paths, strings.TrimSuffix(path, "/")+"/"+service)
+	}
+	its.paths = &paths
+	return &its
 }
 
 // Before is the Job that goes before the release, nil where none was given.

@@ -79,6 +79,11 @@ func (in *Inputs) Target(r *action.Run) (deploy.Target, error) {
 	if err != nil {
 		return deploy.Target{}, err
 	}
+	return in.TargetOf(r, service)
+}
+
+// TargetOf is a named service in the environment, with the way to its cluster.
+func (in *Inputs) TargetOf(r *action.Run, service string) (deploy.Target, error) {
 	c, err := Connect(r, in.kubeconfig, *in.context)
 	if err != nil {
 		return deploy.Target{}, err
@@ -108,6 +113,9 @@ func (in *Inputs) Service(r *action.Run) (string, error) {
 	}
 	return service, nil
 }
+
+// Named says whether the input service was given.
+func (in *Inputs) Named() bool { return *in.service != "" }
 
 // Connect finds a cluster and hides what it brings from the log.
 func Connect(r *action.Run, kubeconfig *action.Secret, context string) (*cluster.Client, error) {
