@@ -147,7 +147,7 @@ func candidate(ctx context.Context, r *action.Run, t deploy.Target, image name.R
 		}
 		given = digest.String()
 	}
-	passed, err := promote.Passed(ctx, origin, given)
+	passed, err := promote.Passed(ctx, origin, given, in.Images(r))
 	if err == nil {
 		r.Linef("release %d of %s passed in %s: %s", passed.Revision, t.Service, *from, passed.Image)
 	}

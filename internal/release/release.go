@@ -83,7 +83,7 @@ type Record struct {
 	Ended     time.Time `json:"ended,omitzero"`
 
 	Group   *Group            `json:"group,omitempty"` // the services that it was promoted together with
-	Warm    *Warm             `json:"warm,omitempty"` // the release before, where it was kept warm
+	Warm    *Warm             `json:"warm,omitempty"`  // the release before, where it was kept warm
 	Checks  []analysis.Result `json:"checks,omitempty"`
 	Load    *Load             `json:"load,omitempty"`    // its load test, nil: there was none
 	Objects []Object          `json:"objects,omitempty"` // in the order in which they are applied

@@ -168,6 +168,11 @@ func (i Images) Platforms(ctx context.Context, image name.Digest) ([]v1.Platform
 	return registry.Platforms(ctx, image, i.options)
 }
 
+// Parts is the manifests that an index names; none for what is no index.
+func (i Images) Parts(ctx context.Context, image name.Digest) ([]v1.Hash, error) {
+	return registry.Parts(ctx, image, i.options)
+}
+
 // Digest resolves an image: a digest stays as it is, a tag is read once.
 func (i Images) Digest(ctx context.Context, image name.Reference) (name.Digest, error) {
 	if digest, ok := image.(name.Digest); ok {
