@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,14 +41,39 @@ func (s *service) listOrders(c fiber.Ctx) error {
 	}{latest})
 }
 
+// customerHeader names the customer where a request's body does not.
+const customerHeader = "X-User"
+
+// errPayment is the answer of a provider that takes no money.
+var errPayment = errors.New("the payment provider refused")
+
+// showCheckout says how the customer in X-User, or ?customer=, would order: {"checkout":
+// "express", "payment": "house"}. Nothing is ordered.
+func (s *service) showCheckout(c fiber.Ctx) error {
+	key := s.key(c, c.Query("customer"))
+	provider, err := s.pay(c.Context(), key)
+	if err != nil {
+		return err
+	}
+	c.Set(fiber.HeaderCacheControl, "no-store")
+	return c.JSON(struct {
+		Checkout orders.Checkout `json:"checkout"`
+		Payment  string          `json:"payment"`
+	}{s.checkout(c.Context(), key), provider})
+}
+
 // createOrder answers 201 with the order and where to find it.
 func (s *service) createOrder(c fiber.Ctx) error {
 	req, err := decode(c.Body())
 	if err != nil {
 		return fiber.NewError(fiber.StatusBadRequest, err.Error())
 	}
-	order, err := orders.New(req, s.checkout(c, req.Customer), time.Now())
+	key := s.key(c, req.Customer)
+	order, err := orders.New(req, s.checkout(c.Context(), key), time.Now())
 	if err != nil {
+		return err
+	}
+	if _, err := s.pay(c.Context(), key); err != nil {
 		return err
 	}
 	if err := s.store.Add(c.Context(), order); err != nil {
@@ -66,16 +92,31 @@ func (s *service) showOrder(c fiber.Ctx) error {
 	return c.JSON(order)
 }
 
-// checkout asks the flag. A customer stays on the side where the first answer put him; who is
-// unknown is counted by request.
-func (s *service) checkout(c fiber.Ctx, customer string) orders.Checkout {
-	if customer == "" {
-		customer = requestid.FromContext(c)
+// key is what flags decide by: a customer stays on the side where the first answer put him; who
+// is unknown is counted by request.
+func (s *service) key(c fiber.Ctx, customer string) string {
+	for _, key := range []string{c.Get(customerHeader), customer} {
+		if key != "" {
+			return key
+		}
 	}
-	if s.flags.express(c.Context(), customer) {
+	return requestid.FromContext(c)
+}
+
+// checkout asks the flag which one the customer gets.
+func (s *service) checkout(ctx context.Context, key string) orders.Checkout {
+	if s.flags.express(ctx, key) {
 		return orders.Express
 	}
 	return orders.Classic
+}
+
+// pay asks the flag who takes the customer's money, and whether they do.
+func (s *service) pay(ctx context.Context, key string) (provider string, err error) {
+	if provider = s.flags.provider(ctx, key); provider == faulty {
+		return provider, fmt.Errorf("pay with %s: %w", provider, errPayment)
+	}
+	return provider, nil
 }
 
 // decode reads one JSON object and refuses what it does not know: a misspelt field is better

@@ -15,9 +15,9 @@ type config struct {
 	LogLevel slog.Level `env:"LOG_LEVEL" envDefault:"info"`
 	Greeting string     `env:"GREETING"  envDefault:"Good coffee, quickly."`
 
-	// FlagsFile is a flagd flag file (JSON or YAML), followed while the service runs.
-	// Empty: every flag has its default.
-	FlagsFile string `env:"FLAGS_FILE"`
+	// FlagsFile is a flagd flag file (JSON or YAML), followed while the service runs, under the
+	// name that flagd's providers know. Empty or not there at the start: every flag has its default.
+	FlagsFile string `env:"FLAGD_OFFLINE_FLAG_SOURCE_PATH"`
 	// PublicDir replaces the embedded static files. Empty: the embedded ones.
 	PublicDir string `env:"PUBLIC_DIR"`
 

@@ -70,9 +70,12 @@ func TestDeployment_leavesTimeToDrain(t *testing.T) {
 	}
 }
 
-func TestDeployment_startsWithTheFlagClosed(t *testing.T) {
-	l := runService(t, testService(t, map[string]string{"FLAGS_FILE": "deploy/base/flags.json"}))
+func TestFlagFile_beginsWithTheFlagsClosed(t *testing.T) {
+	l := runService(t, testService(t, map[string]string{flagsFile: "deploy/flags.json"}))
 	if got := l.share(t.Context()); got != 0 {
 		t.Errorf("%d of 1000 customers have the express checkout", got)
+	}
+	if got := l.flags.provider(t.Context(), "ada"); got != house {
+		t.Errorf("%s takes the money, want %s", got, house)
 	}
 }

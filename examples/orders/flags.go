@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -11,8 +13,18 @@ import (
 	"github.com/open-feature/go-sdk/openfeature"
 )
 
-// newCheckout opens the express checkout. A flag that cannot be read is closed.
-const newCheckout = "new-checkout"
+// The flags, each with what it gives where it cannot be read.
+const (
+	newCheckout = "new-checkout" // false; true opens the express checkout
+	payment     = "payment"      // house; who takes the money
+)
+
+// The providers of payments. Faulty is one that refuses every order: it shows what becomes of a
+// flag that should not have been opened.
+const (
+	house  = "house"
+	faulty = "faulty"
+)
 
 // flags asks OpenFeature, so that the code does not depend on who answers.
 type flags struct{ client *openfeature.Client }
@@ -25,7 +37,12 @@ func (f flags) express(ctx context.Context, key string) bool {
 	return f.client.Boolean(ctx, newCheckout, false, openfeature.NewEvaluationContext(key, nil))
 }
 
-// openFlags lets flagd's in-process provider answer from FLAGS_FILE and follow it: the kubelet
+// provider says who takes this customer's money.
+func (f flags) provider(ctx context.Context, key string) string {
+	return f.client.String(ctx, payment, house, openfeature.NewEvaluationContext(key, nil))
+}
+
+// openFlags lets flagd's in-process provider answer from FlagsFile and follow it: the kubelet
 // swaps a mounted ConfigMap in place, so a flag opens or closes without a restart. A file that
 // turns unreadable later leaves the flags as they are.
 func openFlags(ctx context.Context, cfg config) (func(context.Context) error, error) {
@@ -34,10 +51,14 @@ func openFlags(ctx context.Context, cfg config) (func(context.Context) error, er
 	}
 	file, err := filepath.Abs(cfg.FlagsFile)
 	if err != nil {
-		return nil, fmt.Errorf("find FLAGS_FILE: %w", err)
+		return nil, fmt.Errorf("find the flag file: %w", err)
 	}
-	if _, err := os.ReadFile(file); err != nil { //nolint:gosec // the path is the operator's own
-		return nil, fmt.Errorf("read FLAGS_FILE: %w", err)
+	switch _, err := os.ReadFile(file); { //nolint:gosec // the path is the operator's own
+	case errors.Is(err, fs.ErrNotExist):
+		slog.Warn("no flag file: every flag has its default until the next start", "file", file)
+		return wait, nil
+	case err != nil:
+		return nil, fmt.Errorf("read the flag file: %w", err)
 	}
 	provider, err := flagd.NewProvider(flagd.WithFileResolver(), flagd.WithOfflineFilePath(file))
 	if err != nil {

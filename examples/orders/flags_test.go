@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +15,8 @@ import (
 
 	"github.com/fibership/orders/internal/orders"
 )
+
+const flagsFile = "FLAGD_OFFLINE_FLAG_SOURCE_PATH"
 
 const flagFile = `{"flags": {"new-checkout": {
   "state": "ENABLED", "variants": {"on": true, "off": false}, "defaultVariant": "off",
@@ -63,7 +67,7 @@ func TestFlags_followAConfigMapWithoutARestart(t *testing.T) {
 	var flags configMap
 	flags.dir = t.TempDir()
 	flags.update(t, fmt.Sprintf(flagFile, 0, 100))
-	l := runService(t, testService(t, map[string]string{"FLAGS_FILE": flags.file()}))
+	l := runService(t, testService(t, map[string]string{flagsFile: flags.file()}))
 
 	if got := l.share(t.Context()); got != 0 {
 		t.Errorf("0%%: %d of 1000 customers", got)
@@ -91,7 +95,7 @@ func TestFlags_giveACustomerTheSameAnswerEveryTime(t *testing.T) {
 	var flags configMap
 	flags.dir = t.TempDir()
 	flags.update(t, fmt.Sprintf(flagFile, 50, 50))
-	l := runService(t, testService(t, map[string]string{"FLAGS_FILE": flags.file()}))
+	l := runService(t, testService(t, map[string]string{flagsFile: flags.file()}))
 	for n := range 50 {
 		key := fmt.Sprintf("customer-%d", n)
 		first := l.flags.express(t.Context(), key)
@@ -107,7 +111,7 @@ func TestFlags_staysWithTheLastGoodFile(t *testing.T) {
 	var flags configMap
 	flags.dir = t.TempDir()
 	flags.update(t, fmt.Sprintf(flagFile, 100, 0))
-	l := runService(t, testService(t, map[string]string{"FLAGS_FILE": flags.file()}))
+	l := runService(t, testService(t, map[string]string{flagsFile: flags.file()}))
 	refused := make(chan string, 9)
 	heard := func(e openfeature.EventDetails) { refused <- e.Message }
 	openfeature.AddHandler(openfeature.ProviderError, &heard)
@@ -133,10 +137,63 @@ func TestFlags_areClosedWithoutAFile(t *testing.T) {
 	}
 }
 
-func TestFlags_missingAtTheStartIsAnError(t *testing.T) {
-	missing := filepath.Join(t.TempDir(), "flags.json")
-	_, err := openFlags(t.Context(), testConfig(t, map[string]string{"FLAGS_FILE": missing}))
-	if err == nil || !strings.Contains(err.Error(), "read FLAGS_FILE") {
-		t.Errorf("a missing file gave %v", err)
+func TestFlags_areClosedWhereTheFileIsMissing(t *testing.T) {
+	l := runService(t, testService(t, map[string]string{flagsFile: filepath.Join(t.TempDir(), "flags.json")}))
+	if got := l.share(t.Context()); got != 0 {
+		t.Errorf("%d of 1000 customers have the express checkout", got)
+	}
+}
+
+func TestFlags_unreadableAtTheStartAreAnError(t *testing.T) {
+	_, err := openFlags(t.Context(), testConfig(t, map[string]string{flagsFile: t.TempDir()})) // a folder
+	if err == nil || !strings.Contains(err.Error(), "read the flag file") {
+		t.Errorf("a folder gave %v", err)
+	}
+}
+
+// checkoutOf asks as a user, named in the header.
+func (l *live) checkoutOf(t *testing.T, user, query string) answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, l.base+"/checkout"+query, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set(customerHeader, user)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{resp, string(text)}
+}
+
+func TestFlags_decideByTheHeaderThenByTheCustomer(t *testing.T) {
+	var flags configMap
+	flags.dir = t.TempDir()
+	flags.update(t, `{"flags": {"payment": {"state": "ENABLED", "variants": {"house": "house", "fast": "fast", "faulty": "faulty"}, "defaultVariant": "house",
+		"targeting": {"if": [{"==": [{"var": "targetingKey"}, "ada"]}, "fast", {"==": [{"var": "targetingKey"}, "eve"]}, "faulty", null]}}}}`)
+	l := runService(t, testService(t, map[string]string{flagsFile: flags.file()}))
+	for _, c := range []struct {
+		user, query string
+		status      int
+		body        string
+	}{
+		{"ada", "", 200, `"payment":"fast"`},
+		{"ada", "?customer=eve", 200, `"payment":"fast"`},
+		{"", "?customer=ada", 200, `"payment":"fast"`},
+		{"", "", 200, `"payment":"house"`},
+		{"eve", "", 500, "internal error"},
+	} {
+		got := l.checkoutOf(t, c.user, c.query)
+		if got.StatusCode != c.status || !strings.Contains(got.body, c.body) {
+			t.Errorf("%+v: %d %s", c, got.StatusCode, got.body)
+		}
+	}
+	if got := l.call(t, "POST", "/orders", strings.Replace(twoTeas, "ada", "eve", 1)); got.StatusCode != 500 {
+		t.Errorf("the faulty provider took an order: %d %s", got.StatusCode, got.body)
 	}
 }

@@ -69,7 +69,7 @@ func (s *service) showPage(c fiber.Ctx) error {
 		SKUs                            []string
 	}{
 		Greeting: s.cfg.Greeting, Release: release, Version: version, Pod: s.pod, Stage: s.cfg.Stage,
-		Express: s.checkout(c, c.Query("customer")) == orders.Express, SKUs: orders.SKUs(),
+		Express: s.checkout(c.Context(), s.key(c, c.Query("customer"))) == orders.Express, SKUs: orders.SKUs(),
 	}); err != nil {
 		return fmt.Errorf("render the page: %w", err)
 	}

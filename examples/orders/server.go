@@ -73,6 +73,7 @@ func (s *service) app() *fiber.App {
 	app.Get("/", s.showPage)
 	app.Get("/public/*", s.page.static)
 	app.Get("/version", s.showVersion)
+	app.Get("/checkout", s.showCheckout)
 	app.Get("/orders", s.listOrders)
 	app.Post("/orders", s.createOrder)
 	app.Get("/orders/:id", s.showOrder)
