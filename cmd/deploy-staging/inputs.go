@@ -30,6 +30,10 @@ var (
 
 // planned is the release that the inputs describe.
 func planned(ctx context.Context, r *action.Run, t deploy.Target) (deploy.Plan, error) {
+	file, err := files.FlagFile(r)
+	if err != nil {
+		return deploy.Plan{}, err
+	}
 	images := in.Images(r)
 	digest, err := images.Digest(ctx, *image)
 	if err != nil {
@@ -54,7 +58,7 @@ func planned(ctx context.Context, r *action.Run, t deploy.Target) (deploy.Plan, 
 	tests, err := tried(ctx, r, t, objects, job)
 	return deploy.Plan{
 		Record: in.Record(r, spec.Name, digest.String()), Objects: objects, Places: places, Platforms: platforms, Before: before,
-		Tests: tests, Keep: *onFailure == "keep", AllowOlder: *allowOlder,
+		Flags: file, Tests: tests, Keep: *onFailure == "keep", AllowOlder: *allowOlder,
 	}, err
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/fibership/fibership/internal/action"
 	"github.com/fibership/fibership/internal/analysis"
 	"github.com/fibership/fibership/internal/deploy"
+	"github.com/fibership/fibership/internal/flags"
 	"github.com/fibership/fibership/internal/metrics"
 	"github.com/fibership/fibership/internal/promote"
 	"github.com/fibership/fibership/internal/release"
@@ -43,17 +44,16 @@ var (
 	latencyMetric  = spec.Text("latency-metric", "the histogram of latency in seconds, for `pods`", action.DefaultText("recognised likewise"))
 	watch          = spec.Duration("watch", "how long the new version is watched after it took over; failing then rolls back", action.Default("2m"))
 	keepPrevious   = spec.Duration("keep-previous", "how long the previous version stays warm, without traffic, for an instant rollback", action.Default("0s"))
+	ramp           = action.ListOf(spec, "ramp", "flags of `flags`, opened step by step once the image is out, each step watched for `step-duration` under the same analysis; what fails is closed again. A flag (its variant that is true) or flag=variant, and its shares", flags.ParseRamp,
+		action.Example("new-checkout: 5%, 25%, 100%"))
 	onInconclusive = spec.Choice("on-inconclusive", "what too little data to judge leads to",
 		[]string{string(promote.AbortInconclusive), string(promote.HoldInconclusive), string(promote.AdvanceInconclusive)}, action.Default(string(promote.AbortInconclusive)))
-	services = action.ListOf(spec, "services", "services that are promoted together, `service=image` a line, the image as in `image`: they advance together, and when one fails all return. Each has its own folder of its name below `manifests`", parseMember,
-		action.Example("orders=ghcr.io/acme/orders@sha256:…"))
 	in    = target.Declare(spec, "production")
 	files = target.DeclareManifests(spec)
 )
 
 func init() {
 	spec.Output("verdict", "pass, fail, inconclusive or none")
-	spec.Output("services", "with `services`: each with its release, image, status, verdict and weight, JSON; the other outputs are the first one's")
 	spec.Output("weight", "the share of traffic that the new version reached, in percent")
 }
 
@@ -66,8 +66,12 @@ func parseCheck(line string) (analysis.Check, error) {
 }
 
 // planned is the promotion that the inputs describe.
-func planned(ctx context.Context, r *action.Run, t deploy.Target, image name.Reference, files *target.Manifests) (promote.Plan, error) {
-	passed, err := candidate(ctx, r, t, image)
+func planned(ctx context.Context, r *action.Run, t deploy.Target) (promote.Plan, error) {
+	file, ramps, err := flagged(r)
+	if err != nil {
+		return promote.Plan{}, err
+	}
+	passed, err := candidate(ctx, r, t)
 	if err != nil {
 		return promote.Plan{}, err
 	}
@@ -94,7 +98,7 @@ func planned(ctx context.Context, r *action.Run, t deploy.Target, image name.Ref
 	record.Strategy = *strategy
 	record.Commit, record.Ref, record.Committed = passed.Commit, passed.Ref, passed.Committed
 	return promote.Plan{
-		Plan:     deploy.Plan{Record: record, Objects: objects, Places: places, Platforms: platforms, Before: before},
+		Plan:     deploy.Plan{Record: record, Objects: objects, Places: places, Platforms: platforms, Before: before, Flags: file, Ramp: ramps},
 		Strategy: promote.Strategy(*strategy), Traffic: promote.Traffic(*traffics), Route: *route,
 		Port: *files.Port, RequestsMetric: *requestsMetric, Probing: *source == "probe",
 		Steps: *steps, StepDuration: *stepDuration, Watch: *watch, KeepPrevious: *keepPrevious,
@@ -126,7 +130,7 @@ func steerable(t deploy.Target, objects []*unstructured.Unstructured) ([]*unstru
 }
 
 // candidate is the release of the environment before that may be promoted.
-func candidate(ctx context.Context, r *action.Run, t deploy.Target, image name.Reference) (release.Record, error) {
+func candidate(ctx context.Context, r *action.Run, t deploy.Target) (release.Record, error) {
 	origin := t
 	origin.Environment, origin.Namespace = *from, *fromNamespace
 	if origin.Namespace == "" {
@@ -140,14 +144,14 @@ func candidate(ctx context.Context, r *action.Run, t deploy.Target, image name.R
 		origin.Cluster = c
 	}
 	given := ""
-	if image != nil {
-		digest, err := in.Images(r).Digest(ctx, image)
+	if *image != nil {
+		digest, err := in.Images(r).Digest(ctx, *image)
 		if err != nil {
-			return release.Record{}, fmt.Errorf("resolve image %s: %w", image, err)
+			return release.Record{}, fmt.Errorf("resolve image %s: %w", *image, err)
 		}
 		given = digest.String()
 	}
-	passed, err := promote.Passed(ctx, origin, given, in.Images(r))
+	passed, err := promote.Passed(ctx, origin, given)
 	if err == nil {
 		r.Linef("release %d of %s passed in %s: %s", passed.Revision, t.Service, *from, passed.Image)
 	}

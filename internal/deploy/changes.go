@@ -92,7 +92,7 @@ func compare(wanted []*unstructured.Unstructured, base, known []release.Object, 
 			c.Verb = Create
 		case c.Live.GetDeletionTimestamp() != nil: // what is applied to it goes with it
 			c.Verb = Recreate
-		case had && was.Hash == o.Hash && untouched(was, c.Live):
+		case had && was.Applied() == o.Hash && untouched(was, c.Live):
 			c.Verb = Same
 			c.Object.UID, c.Object.Seen = was.UID, was.Seen
 		default:

@@ -16,6 +16,7 @@ import (
 
 	"github.com/fibership/fibership/internal/analysis"
 	"github.com/fibership/fibership/internal/cluster"
+	"github.com/fibership/fibership/internal/flags"
 	"github.com/fibership/fibership/internal/jobs"
 	"github.com/fibership/fibership/internal/progress"
 	"github.com/fibership/fibership/internal/release"
@@ -30,8 +31,6 @@ type Target struct {
 	Timeout     time.Duration
 	Cluster     *cluster.Client
 	Log         progress.Log
-
-	alone bool // what it was promoted together with is settled by somebody else
 }
 
 // labels are on every object of the target's releases.
@@ -57,6 +56,10 @@ type Plan struct {
 	Places Places
 	// Platforms is what the image is for; none: not known.
 	Platforms []v1.Platform
+	// Flags is the flag file as it was written, nil where there is none; its
+	// ConfigMap is among the objects. Ramp is what is to be opened of it, in order.
+	Flags *flags.File
+	Ramp  []flags.Ramp
 	// Before must succeed before anything of the release is applied. It may be nil.
 	Before *jobs.Job
 	// Tests put the release to the test once it serves, one after another.
@@ -88,7 +91,9 @@ type Result struct {
 	Verdict  analysis.Verdict // of a promotion's analysis
 	Judged   bool             // whether there was an analysis
 	Weight   int              // share of traffic that the new version reached, in percent
-	History  release.History  // as it is afterwards, newest first
+	// OnlyFlags says that there is nothing to do but to open flags.
+	OnlyFlags bool
+	History   release.History // as it is afterwards, newest first
 }
 
 // Refusal is an error found before anything was changed.
@@ -141,6 +146,10 @@ func Run(ctx context.Context, t Target, p Plan) (Result, error) {
 
 // Run makes the release within a session.
 func (s *Session) Run(ctx context.Context, p Plan) (Result, error) {
+	p, err := s.Flagged(p)
+	if err != nil {
+		return s.result(p.record()), err
+	}
 	result, err := s.Prepare(ctx, p)
 	if err != nil {
 		return result, err
@@ -222,7 +231,13 @@ func (s *Session) Prepare(ctx context.Context, p Plan) (Result, error) {
 			return result, err
 		}
 	}
-	if s.same(r, result.Changes) {
+	if p.toRamp() {
+		if err := s.mayRamp(ctx); err != nil {
+			return result, err
+		}
+	}
+	result.OnlyFlags = s.same(r, result.Changes)
+	if result.OnlyFlags && !p.toRamp() {
 		result.Record = result.Previous
 		result.Status = release.Unchanged
 		s.Log.Linef("release %d is live with these very objects: nothing to change", result.Record.Revision)
@@ -240,11 +255,15 @@ func (s *Session) Prepare(ctx context.Context, p Plan) (Result, error) {
 
 // plan is where a dry run ends.
 func (s *Session) plan(ctx context.Context, p Plan) (Result, error) {
+	p, err := s.Flagged(p)
+	if err != nil {
+		return s.result(p.record()), err
+	}
 	result, err := s.Prepare(ctx, p)
 	if err != nil {
 		return result, err
 	}
-	if p.Before != nil && result.Status == release.Planned {
+	if p.Before != nil && result.Status == release.Planned && !result.OnlyFlags {
 		s.Log.Linef("Job %s (%s) would run before anything is changed", p.Before.GetName(), p.Before.Place())
 	}
 	result.Status = release.Planned

@@ -66,7 +66,7 @@ func (s *Session) Restore(ctx context.Context, b Back) (Plan, error) {
 	if r, ok := s.History.Barrier(found.Revision); ok {
 		return Plan{}, barred(r, found)
 	}
-	objects, err := s.store.Objects(ctx, found)
+	objects, err := s.objects(ctx, found)
 	if err != nil {
 		return Plan{}, &Refusal{Reason: fmt.Sprintf("read release %d", found.Revision), Err: err}
 	}
@@ -78,6 +78,7 @@ func (s *Session) Restore(ctx context.Context, b Back) (Plan, error) {
 	r := b.Record
 	r.Image, r.Commit, r.Ref, r.Committed = found.Image, found.Commit, found.Ref, found.Committed
 	r.Restored, r.Before = found.Revision, found.Before
+	r.Ramp = found.Taken()
 	return Plan{Record: r, Objects: objects, Platforms: platforms, Warm: s.warm(found)}, nil
 }
 

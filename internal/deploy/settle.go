@@ -22,7 +22,6 @@ func (s *Session) settle(ctx context.Context) error {
 		if err := s.settleOne(ctx, r); err != nil {
 			return fmt.Errorf("settle release %d, which a run that died left at step %q: %w", r.Revision, r.Step, err)
 		}
-		s.settleOthers(ctx, r.Group)
 	}
 	return nil
 }
@@ -31,17 +30,16 @@ func (s *Session) settleOne(ctx context.Context, r release.Record) error {
 	a := &Attempt{Session: s, Record: r}
 	a.base, _ = s.History.Revision(r.Base)
 	a.Log.Linef("release %d was left at step %q by a run that died (%s)", r.Revision, r.Step, r.Run)
-	decided, err := s.decided(ctx, r)
-	if err != nil {
-		return err
-	}
-	if decided {
+	if forwards := ramping(r.Step); forwards || r.Step == StepFinish {
 		objects, err := s.store.Objects(ctx, r)
 		if err != nil {
 			return err
 		}
 		if a.changes, err = s.compareTo(ctx, r, objects); err != nil {
 			return err
+		}
+		if forwards {
+			return a.settleRamp(ctx)
 		}
 		return a.Finish(ctx)
 	}

@@ -169,7 +169,7 @@ func (a *Attempt) back(ctx context.Context, to release.Record) ([]Change, error)
 	var objects []*unstructured.Unstructured
 	if to.Revision > 0 {
 		var err error
-		if objects, err = a.store.Objects(ctx, to); err != nil {
+		if objects, err = a.objects(ctx, to); err != nil {
 			return nil, err
 		}
 	}

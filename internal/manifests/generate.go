@@ -21,6 +21,7 @@ type Service struct {
 	CPU, Memory                 string // requests; the memory limit too
 	Host                        string // non-empty: an HTTPRoute for it
 	Gateway                     string // namespace/name
+	Flags                       bool   // mounts the flag file, see Flags
 }
 
 // The times that let a pod go without losing a request: it serves on while the
@@ -44,7 +45,11 @@ func Generate(s Service) ([]Object, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
-	objs := []Object{s.service(), s.budget(), s.deployment(env, envFrom)}
+	workload := s.deployment(env, envFrom)
+	if s.Flags {
+		s.mountFlags(workload)
+	}
+	objs := []Object{s.service(), s.budget(), workload}
 	if s.Host != "" {
 		objs = append(objs, s.route())
 	}

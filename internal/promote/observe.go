@@ -137,6 +137,7 @@ type Aborted struct {
 	Checks   error
 	Verdict  analysis.Verdict
 	Evidence error // what the pods show; may be nil
+	Flag     bool  // it was not a version but a flag that did not pass
 }
 
 func (a *Aborted) Error() string {
@@ -156,6 +157,9 @@ func (a *Aborted) Next() string {
 	}
 	if a.Verdict == analysis.Inconclusive {
 		return "give it more traffic or a longer step-duration, or set on-inconclusive to hold or advance"
+	}
+	if a.Flag {
+		return "" // whoever closed it says what to do
 	}
 	return "mend the new version; the live one was not touched by it and serves"
 }

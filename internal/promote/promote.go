@@ -67,11 +67,17 @@ func Run(ctx context.Context, t deploy.Target, p Plan) (Result, error) {
 		return Result{Result: deploy.Result{Status: release.Refused}}, err
 	}
 	defer s.Close(ctx)
+	if p.Plan, err = s.Flagged(p.Plan); err != nil {
+		return Result{Result: deploy.Result{Status: release.Refused, Record: p.Record}}, err
+	}
 	result, err := s.Prepare(ctx, p.Plan)
 	if err != nil || result.Status == release.Unchanged {
 		return Result{Result: result}, err
 	}
-	router, err := p.router(ctx, s)
+	var router Router
+	if !result.OnlyFlags {
+		router, err = p.router(ctx, s)
+	}
 	if err != nil {
 		result.Status = release.Refused
 		return Result{Result: result}, err
@@ -82,14 +88,18 @@ func Run(ctx context.Context, t deploy.Target, p Plan) (Result, error) {
 		return Result{Result: result}, err
 	}
 	w := &walk{Attempt: a, plan: p, router: router}
-	err = w.run(ctx)
-	if err == nil {
-		err = a.Finish(ctx)
+	if !result.OnlyFlags {
+		err = w.run(ctx)
 	}
 	if err != nil {
 		err = a.Fail(ctx, err, false)
+	} else {
+		err = w.finish(ctx)
 	}
 	result = a.Result(result)
+	if err != nil && result.Status == release.Succeeded { // but for a flag
+		result.Status, result.Checks = release.Failed, w.failed
+	}
 	result.Verdict, result.Judged = w.verdict, w.judged
 	return Result{Result: result, Samples: w.trace.samples}, err
 }
@@ -101,32 +111,18 @@ type walk struct {
 	router  Router // nil: all at once
 	verdict analysis.Verdict
 	judged  bool
+	failed  []analysis.Result // what a flag did not pass
 	trace   trace
-	meet    func(ctx context.Context, point int, what string) error // nil: alone
-}
-
-// ready waits for those that this one is promoted together with.
-func (w *walk) ready(ctx context.Context, point int, what string) error {
-	if w.meet == nil {
-		return nil
-	}
-	return w.meet(ctx, point, what)
 }
 
 func (w *walk) run(ctx context.Context) error {
 	if err := w.Before(ctx, w.plan.Before); err != nil {
 		return err
 	}
-	if err := w.ready(ctx, pointBegun, "the first step"); err != nil {
-		return err
-	}
 	if w.router != nil {
 		if err := w.beside(ctx); err != nil {
 			return err
 		}
-	}
-	if err := w.ready(ctx, pointApply, "the takeover"); err != nil {
-		return err
 	}
 	if err := w.KeepWarm(ctx, w.plan.KeepPrevious, w.plan.Watch+w.Timeout); err != nil {
 		return err

@@ -44,10 +44,7 @@ func (w *walk) canary(ctx context.Context) error {
 	o := w.observe(ctx, w.plan.Checks, len(w.plan.Steps), w.router.CanaryPods, w.router.LivePods)
 	defer o.close()
 	before := 0
-	for i, weight := range w.plan.Steps {
-		if err := w.ready(ctx, pointFirst+i, fmt.Sprintf("%d%%", weight)); err != nil {
-			return err
-		}
+	return w.climb(ctx, o, "canary", w.plan.Steps, func(ctx context.Context, weight int) error {
 		if err := w.Step(ctx, fmt.Sprintf("%s %d%%", deploy.StepCanary, weight)); err != nil {
 			return err
 		}
@@ -57,13 +54,9 @@ func (w *walk) canary(ctx context.Context) error {
 		if err := w.shift(ctx, "canary", before, weight); err != nil {
 			return err
 		}
-		if err := w.judge(ctx, o, fmt.Sprintf("canary at %d%%", weight), w.plan.StepDuration); err != nil {
-			return err
-		}
-		o.series.Next()
 		before = weight
-	}
-	return nil
+		return nil
+	})
 }
 
 // green stands beside in full size and is judged as far as that needs no
@@ -82,9 +75,6 @@ func (w *walk) green(ctx context.Context) error {
 	}
 	o.close()
 	if err != nil {
-		return err
-	}
-	if err := w.ready(ctx, pointFirst, "the switch"); err != nil {
 		return err
 	}
 	if err := w.Step(ctx, deploy.StepGreen+" switch"); err != nil {

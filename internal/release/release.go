@@ -4,6 +4,7 @@
 package release
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -82,25 +83,14 @@ type Record struct {
 	Started   time.Time `json:"started"`
 	Ended     time.Time `json:"ended,omitzero"`
 
-	Group   *Group            `json:"group,omitempty"` // the services that it was promoted together with
-	Warm    *Warm             `json:"warm,omitempty"`  // the release before, where it was kept warm
+	Warm    *Warm             `json:"warm,omitempty"` // the release before, where it was kept warm
 	Checks  []analysis.Result `json:"checks,omitempty"`
 	Load    *Load             `json:"load,omitempty"`    // its load test, nil: there was none
+	Ramp    []Ramp            `json:"ramp,omitempty"`    // the flags that it opened, or found open
 	Objects []Object          `json:"objects,omitempty"` // in the order in which they are applied
 	Beside  []Object          `json:"beside,omitempty"`  // what stands beside the release while it is under way, a canary: removed when it ends
 	Steered *Steered          `json:"steered,omitempty"` // how traffic was led off its usual way meanwhile
 }
-
-// Group is services that are promoted together: all of their releases become
-// live, or none. The leader's release decides: once its record says that all
-// have passed, a kill is settled forwards for every member, before that back.
-type Group struct {
-	Services []string `json:"services"` // the members, the leader first
-	Revision int      `json:"revision"` // of the leader's release; 0 in the leader's own record
-}
-
-// Leader is the member whose release decides.
-func (g *Group) Leader() string { return g.Services[0] }
 
 // Load is what a load test measured. The next release's is compared with it.
 type Load struct {
@@ -133,11 +123,15 @@ type Object struct {
 	Kind       string `json:"kind"`
 	Namespace  string `json:"namespace,omitempty"`
 	Name       string `json:"name"`
-	Hash       string `json:"hash"`                // of the object as applied
+	Hash       string `json:"hash"`                // of the object as the release brought it
+	Now        string `json:"now,omitempty"`       // of the object as applied last, where that is another: a ramp changed it
 	UID        string `json:"uid,omitempty"`       // of the live object after it was applied
 	Versioned  bool   `json:"versioned,omitempty"` // configuration under a name made from its content
 	Seen       string `json:"seen,omitempty"`      // its generation, or its resourceVersion where it has none
 }
+
+// Applied is the hash of the object as it was applied last.
+func (o Object) Applied() string { return cmp.Or(o.Now, o.Hash) }
 
 // String reads "Deployment orders" or "ConfigMap staging/orders".
 func (o Object) String() string { return o.Kind + " " + o.Name }

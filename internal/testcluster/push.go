@@ -111,6 +111,22 @@ func PushProgram(t testing.TB, name, file, path string) string {
 	return ref
 }
 
+// PushService is PushProgram of a program that is a service: its image's entry
+// point, under a version of its own.
+func PushService(t testing.TB, name, file, version string) string {
+	t.Helper()
+	Need(t)
+	img, err := program(file, "service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref, err := write(t.Context(), registry(t), name, img, v1.Config{Entrypoint: []string{"/service"}, Env: []string{"VERSION=" + version}, User: "65532:65532"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ref
+}
+
 // program is an image of one layer with one file.
 func program(file, path string) (v1.Image, error) {
 	content, err := os.ReadFile(file)

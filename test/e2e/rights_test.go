@@ -26,7 +26,8 @@ func TestRights_ofTheREADMEAreEnough(t *testing.T) {
 	p.kubeconfig = staging
 	p.deploy(one, nil)
 	p.kubeconfig = production
-	p.run(0, "promote", map[string]string{"strategy": "rolling"})
+	p.file("flags.json", flagFile)
+	p.run(0, "promote", map[string]string{"strategy": "rolling", "flags": "flags.json", "ramp": "new-checkout: 100%"})
 	p.kubeconfig = staging
 	p.deploy(two, map[string]string{"env": "GREET=again"})
 	p.kubeconfig = production

@@ -3,7 +3,6 @@ package target
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -11,6 +10,7 @@ import (
 	"github.com/fibership/fibership/internal/action"
 	"github.com/fibership/fibership/internal/cluster"
 	"github.com/fibership/fibership/internal/deploy"
+	"github.com/fibership/fibership/internal/flags"
 	"github.com/fibership/fibership/internal/jobs"
 	"github.com/fibership/fibership/internal/manifests"
 )
@@ -30,6 +30,8 @@ type Manifests struct {
 	Host       *string
 	gateway    *string
 	before     *string
+	flags      *string
+	file       *flags.File // what flags names, nil: nothing, or not read yet
 }
 
 // DeclareManifests declares them.
@@ -50,19 +52,9 @@ func DeclareManifests(s *action.Spec) *Manifests {
 		gateway:    s.Text("gateway", "the Gateway for `host`", action.Example("infra/public")),
 		before: s.Text("before", "a manifest of a Job that must succeed before any object is changed (a migration); its log is streamed. Annotated `fibership.dev/barrier: \"true\"`, no rollback crosses this release",
 			action.Example("deploy/migrate.yaml")),
+		flags: s.Text("flags", "a flagd flag file, JSON or YAML: released with the service as the ConfigMap `<service>-flags`; made manifests mount it at `/etc/flags` and point flagd's providers to it",
+			action.Example("deploy/flags.json")),
 	}
-}
-
-// Of is the inputs for one of several services: their manifests are in folders
-// of their names, below the paths that are given.
-func (m *Manifests) Of(service string) *Manifests {
-	its := *m
-	var paths []string
-	for _, path := range *m.paths {
-		paths = append(paths, strings.TrimSuffix(path, "/")+"/"+service)
-	}
-	its.paths = &paths
-	return &its
 }
 
 // Before is the Job that goes before the release, nil where none was given.
@@ -80,6 +72,25 @@ func Job(ctx context.Context, r *action.Run, input, path string) (*jobs.Job, err
 		return nil, fmt.Errorf("input %s: %w", input, err)
 	}
 	return job, nil
+}
+
+// HasFlags says whether a flag file was given.
+func (m *Manifests) HasFlags() bool { return *m.flags != "" }
+
+// FlagFile is the flag file that goes with the release, nil where none was
+// given. Call it before Objects.
+func (m *Manifests) FlagFile(r *action.Run) (*flags.File, error) {
+	if *m.flags == "" {
+		return nil, nil
+	}
+	text, err := manifests.Read(r.Event.Workspace, *m.flags)
+	if err == nil {
+		m.file, err = flags.Parse(*m.flags, text)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("input flags: %w", err)
+	}
+	return m.file, nil
 }
 
 // Objects is the whole of a release, ready to be applied, in order; the Jobs
@@ -114,7 +125,11 @@ func (m *Manifests) Objects(ctx context.Context, r *action.Run, t deploy.Target,
 	}
 	manifests.Version(all)
 	manifests.Own(objects, deploy.Labels(t.Service, t.Environment))
-	for _, note := range manifests.Lint(objects) {
+	notes := manifests.Lint(objects)
+	if m.file != nil {
+		notes = append(notes, manifests.LintFlags(objects, t.Service)...)
+	}
+	for _, note := range notes {
 		r.Annotate(note)
 	}
 	wanted := make([]*unstructured.Unstructured, 0, len(objects))
@@ -134,7 +149,16 @@ func (m *Manifests) Objects(ctx context.Context, r *action.Run, t deploy.Target,
 	return wanted, deploy.PlacesOf(all), nil
 }
 
+// load reads or makes the objects, the flags' among them.
 func (m *Manifests) load(ctx context.Context, r *action.Run, t deploy.Target, image name.Digest) ([]manifests.Object, error) {
+	objects, err := m.own(ctx, r, t, image)
+	if err != nil || m.file == nil {
+		return objects, err
+	}
+	return manifests.WithFlags(objects, t.Service, m.file)
+}
+
+func (m *Manifests) own(ctx context.Context, r *action.Run, t deploy.Target, image name.Digest) ([]manifests.Object, error) {
 	if len(*m.paths) > 0 {
 		objects, err := manifests.Load(ctx, r.Event.Workspace, *m.paths)
 		if err == nil && len(objects) == 0 {
@@ -146,7 +170,7 @@ func (m *Manifests) load(ctx context.Context, r *action.Run, t deploy.Target, im
 		Name: t.Service, Namespace: t.Namespace, Image: image.String(),
 		Port: *m.Port, Replicas: *m.replicas, Env: *m.env, EnvFrom: *m.envFrom, PullSecret: *m.pullSecret,
 		ReadinessPath: *m.Readiness, LivenessPath: *m.liveness, CPU: *m.cpu, Memory: *m.memory,
-		Host: *m.Host, Gateway: *m.gateway,
+		Host: *m.Host, Gateway: *m.gateway, Flags: m.file != nil,
 	})
 }
 

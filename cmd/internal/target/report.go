@@ -82,6 +82,7 @@ func Summary(r *action.Run, title string, t deploy.Target, result deploy.Result,
 	if len(result.Checks) > 0 {
 		r.Summary(checks(result.Checks) + "\n")
 	}
+	r.Summary(ramps(result.Record, result.Status == release.Planned))
 	if result.Record.Load != nil {
 		r.Summary(Load(*result.Record.Load, result.History))
 	}
@@ -135,6 +136,9 @@ func sentence(result deploy.Result) string {
 		}
 		return fmt.Sprintf("failed; release %d was undone, release %d serves", result.Record.Revision, result.Record.Base)
 	case release.Failed:
+		if result.Record.Status == release.Succeeded {
+			return fmt.Sprintf("is release %d, but a flag failed and was closed again", result.Record.Revision)
+		}
 		return fmt.Sprintf("failed in release %d", result.Record.Revision)
 	case release.Refused, release.Underway:
 	}
