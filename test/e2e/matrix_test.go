@@ -21,9 +21,10 @@ var (
 // it is, leaves one release, whole, and no user notices.
 func TestKill_anywhereIsMendedByTheNextRun(t *testing.T) {
 	t.Parallel()
-	c := testcluster.New(t)
+	c, gateway := testcluster.New(t), testcluster.SharedGateway(t)
 	m := &kill.Matrix{
-		Client: c.Client, Bin: bin, Lanes: *killLanes, Sample: *killSample, Seed: *killSeed, OnlyCancel: *killCancel, From: *killFrom,
+		Gateway: kill.Gateway(gateway),
+		Client:  c.Client, Bin: bin, Lanes: *killLanes, Sample: *killSample, Seed: *killSeed, OnlyCancel: *killCancel, From: *killFrom,
 		Images:  [2]string{testcluster.PushVersion(t, "e2e/web", "1"), testcluster.PushVersion(t, "e2e/web", "2")},
 		Counted: func(victim string, requests int) { t.Logf("%s makes %d requests", victim, requests) },
 		Tell: func(tried kill.Tried) {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,6 +30,7 @@ type Victim struct {
 	Inputs map[string]string
 	Wreck  *Wreck // what it finds; nil: all is in order
 	Rename bool   // each release's Deployment has another name than the one before
+	Routed bool   // users come by a gateway, which the release's route is for
 }
 
 // Wreck is what a run that was killed before has left.
@@ -43,10 +45,21 @@ var Victims = []Victim{
 	{Name: "deploy-staging under another name", Action: "deploy-staging", Rename: true},
 	{Name: "promote rolling", Action: "promote", Inputs: map[string]string{"strategy": "rolling", "watch": "1s"}},
 	canary,
+	blueGreen,
+	gateway,
 	{Name: "rollback", Action: "rollback"},
 	{Name: "settling a canary", Action: "rollback", Inputs: map[string]string{"to": "live"}, Wreck: &Wreck{Of: canary, At: Point{Line: "canary?fieldManager", Moment: Answered}}},
+	{Name: "settling green", Action: "rollback", Inputs: map[string]string{"to": "live"}, Wreck: &Wreck{Of: blueGreen, At: Point{Line: "/deployments/web?fieldManager", Moment: Answered}}},
+	{Name: "settling a route", Action: "rollback", Inputs: map[string]string{"to": "live"}, Routed: true, Wreck: &Wreck{Of: gateway, At: Point{Line: "/httproutes/web?fieldManager", Moment: Answered}}},
 	{Name: "settling a rollout", Action: "rollback", Inputs: map[string]string{"to": "live"}, Wreck: &Wreck{Of: canary, At: Point{Line: "/deployments/web?fieldManager", Moment: Answered}}},
 }
+
+var (
+	blueGreen = Victim{Name: "promote blue-green", Action: "promote", Inputs: map[string]string{"strategy": "blue-green", "step-duration": "1s", "watch": "1s"}}
+	gateway   = Victim{Name: "promote by gateway", Action: "promote", Routed: true, Inputs: map[string]string{
+		"strategy": "canary", "traffic": "gateway", "steps": "50%", "step-duration": "1s", "watch": "1s", "port": "3000",
+	}}
+)
 
 var canary = Victim{Name: "promote canary", Action: "promote", Inputs: map[string]string{"strategy": "canary", "steps": "50%", "step-duration": "1s", "watch": "1s"}}
 
@@ -59,13 +72,17 @@ type lane struct {
 	target    string    // the namespace that is changed
 	sources   [2]string // where promote finds images[0] and images[1] passed
 	workspace string
-	made      int // the content of the release wanted last
+	gateway   *Gateway // that users come by; nil: they come to the Service
+	made      int      // the content of the release wanted last
 }
 
 // newLane makes the namespaces and two releases, so that there is one to go
 // back to.
 func newLane(ctx context.Context, m *Matrix, v Victim) (*lane, error) {
 	l := &lane{client: m.Client, bin: m.Bin, images: m.Images}
+	if v.Routed {
+		l.gateway = &m.Gateway
+	}
 	var err error
 	if l.workspace, err = os.MkdirTemp("", "fibership-lane-"); err != nil {
 		return nil, err
@@ -141,7 +158,11 @@ func (l *lane) want(v Victim) error {
 	if v.Rename {
 		name = fmt.Sprintf("web-%d", l.made%2)
 	}
-	return os.WriteFile(filepath.Join(l.workspace, "web.yaml"), []byte(manifests(l.made, name)), 0o600)
+	text := manifests(l.made, name)
+	if l.gateway != nil {
+		text += route(l.gateway.Namespace, l.gateway.Name, l.host())
+	}
+	return os.WriteFile(filepath.Join(l.workspace, "web.yaml"), []byte(text), 0o600)
 }
 
 // inputs is what every use of an action here has, and what is particular.
@@ -178,12 +199,58 @@ func (l *lane) store() *history.Store {
 	return history.Open(l.client, service, "production", l.target)
 }
 
+// Gateway is a Gateway that routes of every namespace may name as their parent.
+type Gateway struct {
+	Namespace, Name string
+	URL             string // http://host:port
+}
+
+// ParseGateway reads namespace/name@URL, as the test cluster tells it.
+func ParseGateway(text string) (Gateway, error) {
+	place, url, ok := strings.Cut(text, "@")
+	namespace, name, is := strings.Cut(place, "/")
+	if !ok || !is {
+		return Gateway{}, fmt.Errorf("%q is no gateway: namespace/name@URL", text)
+	}
+	return Gateway{Namespace: namespace, Name: name, URL: url}, nil
+}
+
+// host is the lane's own, at the gateway.
+func (l *lane) host() string { return l.target + ".test" }
+
 // load is a small constant load on the service, each request by a connection
 // of its own.
 func (l *lane) load(ctx context.Context) (*loadgen.Load, error) {
+	if l.gateway != nil {
+		if err := l.routed(ctx); err != nil {
+			return nil, err
+		}
+		return loadgen.StartAt(l.gateway.URL+"/", l.host(), 20), nil
+	}
 	s, err := l.client.Kube.CoreV1().Services(l.target).Get(ctx, service, metav1.GetOptions{})
 	if err != nil {
 		return nil, err
 	}
 	return loadgen.Start(fmt.Sprintf("http://%s:%d/", s.Spec.ClusterIP, s.Spec.Ports[0].Port), 20, true), nil
+}
+
+// routed waits until the gateway knows the lane's host.
+func (l *lane) routed(ctx context.Context) error {
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, l.gateway.URL+"/", http.NoBody)
+		if err != nil {
+			return err
+		}
+		request.Host = l.host()
+		response, err := http.DefaultClient.Do(request)
+		if err == nil {
+			err = response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return err
+			}
+		}
+		if err := pause(ctx); err != nil {
+			return err
+		}
+	}
 }

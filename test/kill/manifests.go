@@ -46,3 +46,24 @@ spec:
 	}
 	return text
 }
+
+// route leads a host of a gateway to the release's Service; both Services are
+// there from the first release on, whatever brings it.
+func route(namespace, name, host string) string {
+	return fmt.Sprintf(`---
+apiVersion: v1
+kind: Service
+metadata: {name: web-canary}
+spec:
+  selector: {app: web, fibership.dev/track: canary}
+  ports: [{port: 80, targetPort: 3000}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web}
+spec:
+  hostnames: [%s]
+  parentRefs: [{namespace: %s, name: %s}]
+  rules: [{backendRefs: [{name: web, port: 80, weight: 100}, {name: web-canary, port: 80, weight: 0}]}]
+`, host, namespace, name)
+}

@@ -16,6 +16,7 @@ type Matrix struct {
 	Client     *cluster.Client
 	Bin        string    // the folder of the actions' binaries
 	Images     [2]string // two versions of a service, by digest
+	Gateway    Gateway   // for victims that are routed
 	Victims    []Victim
 	Lanes      int               // for each victim, how many points are tried at once
 	Sample     int               // how many points of each victim are tried; 0: all

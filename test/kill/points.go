@@ -12,6 +12,11 @@ func (l *lane) count(ctx context.Context, v Victim) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	load, err := l.load(ctx) // what is waited for depends on it
+	if err != nil {
+		return 0, err
+	}
+	defer load.Stop()
 	e, err := l.under(ctx, v, inputs, Point{})
 	if err == nil && e.Exit != 0 {
 		err = fmt.Errorf("%s ended with exit code %d; its log:\n%s", v.Action, e.Exit, e.Log)

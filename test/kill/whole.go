@@ -63,6 +63,8 @@ func consistent(h release.History) error {
 			return fmt.Errorf("release %d is under way still (step %q)", r.Revision, r.Step)
 		case r.Ended.IsZero():
 			return fmt.Errorf("release %d is %s and has no end", r.Revision, r.Status)
+		case r.Steered != nil:
+			return fmt.Errorf("release %d is %s and its traffic is steered", r.Revision, r.Status)
 		case len(r.Beside) > 0:
 			return fmt.Errorf("release %d is %s and has %s beside it", r.Revision, r.Status, r.Beside[0])
 		case i > 0 && h[i-1].Revision != r.Revision+1:
@@ -91,6 +93,7 @@ func (l *lane) objects(ctx context.Context, h release.History, live release.Reco
 	labels := map[string]string{"fibership.dev/service": service, "fibership.dev/environment": "production"}
 	found, err := l.client.Live(ctx, l.target, labels, []schema.GroupVersionKind{
 		{Group: "apps", Version: "v1", Kind: "Deployment"}, {Version: "v1", Kind: "Service"}, {Version: "v1", Kind: "ConfigMap"},
+		{Group: "gateway.networking.k8s.io", Version: "v1", Kind: "HTTPRoute"},
 	})
 	if err != nil {
 		return err
@@ -105,6 +108,9 @@ func (l *lane) objects(ctx context.Context, h release.History, live release.Reco
 		}
 		if path := missing(u.Object, there.Object); path != "" {
 			return fmt.Errorf("%s is not as release %d has it: %s", o, live.Revision, path)
+		}
+		if o.Kind == "Service" && !selectsAlike(u, there) {
+			return fmt.Errorf("%s selects something else than release %d says", o, live.Revision)
 		}
 	}
 	for _, r := range h {
@@ -124,6 +130,12 @@ func (l *lane) objects(ctx context.Context, h release.History, live release.Reco
 		}
 	}
 	return nil
+}
+
+func selectsAlike(a, b *unstructured.Unstructured) bool {
+	one, _, _ := unstructured.NestedStringMap(a.Object, "spec", "selector")
+	other, _, _ := unstructured.NestedStringMap(b.Object, "spec", "selector")
+	return maps.Equal(one, other)
 }
 
 // missing is where live lacks what want says; empty: nowhere. The server adds

@@ -83,10 +83,15 @@ func run(ctx context.Context) error {
 
 // killAll tries the kill matrix and tells of it as Markdown.
 func killAll(ctx context.Context, client *cluster.Client, folder string, images [2]string) (string, error) {
+	gateway, err := kill.ParseGateway(os.Getenv("FIBERSHIP_TEST_GATEWAY"))
+	if err != nil {
+		return "", err
+	}
 	counts := map[string]int{}
 	done := 0
 	m := &kill.Matrix{
-		Client: client, Bin: folder, Images: images, Victims: kill.Victims, Lanes: *lanes, Sample: *sample, Seed: 1,
+		Gateway: gateway,
+		Client:  client, Bin: folder, Images: images, Victims: kill.Victims, Lanes: *lanes, Sample: *sample, Seed: 1,
 		Counted: func(victim string, requests int) { counts[victim] = requests },
 		Tell: func(t kill.Tried) {
 			done++
