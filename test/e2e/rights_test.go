@@ -11,6 +11,7 @@ import (
 
 	"github.com/fibership/fibership/internal/cluster"
 	"github.com/fibership/fibership/internal/manifests"
+	"github.com/fibership/fibership/internal/testcluster"
 )
 
 // The rights that the README hands out are enough for a whole life: deploys,
@@ -33,6 +34,14 @@ func TestRights_ofTheREADMEAreEnough(t *testing.T) {
 	p.kubeconfig = production
 	p.run(0, "promote", map[string]string{"steps": "50%", "metrics": "pods", "analysis": "restarts < 1\nerror-rate < 1%", "on-inconclusive": "advance"})
 	p.run(0, "rollback", nil)
+	p.run(0, "promote", blueGreen(nil))
+	gateway := testcluster.SharedGateway(t)
+	p.run(0, "promote", map[string]string{
+		"traffic": "gateway", "host": p.production + ".test", "gateway": gateway.Namespace + "/" + gateway.Name, "env": "GREET=routed", "strategy": "rolling",
+	})
+	p.run(0, "promote", map[string]string{
+		"traffic": "gateway", "host": p.production + ".test", "gateway": gateway.Namespace + "/" + gateway.Name, "env": "GREET=steered", "steps": "50%",
+	})
 	o := p.run(1, "promote", map[string]string{"env": "CRASH_AFTER=0s", "strategy": "rolling"})
 	contains(t, o.Log, "crashing after 0s as CRASH_AFTER says")
 	if strings.Contains(o.Log, "forbidden") {
