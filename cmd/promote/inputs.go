@@ -48,12 +48,15 @@ var (
 		action.Example("new-checkout: 5%, 25%, 100%"))
 	onInconclusive = spec.Choice("on-inconclusive", "what too little data to judge leads to",
 		[]string{string(promote.AbortInconclusive), string(promote.HoldInconclusive), string(promote.AdvanceInconclusive)}, action.Default(string(promote.AbortInconclusive)))
+	services = action.ListOf(spec, "services", "services that are promoted together, `service=image` a line, the image as in `image`: they advance together, and when one fails all return. Each has its own folder of its name below `manifests`", parseMember,
+		action.Example("orders=ghcr.io/acme/orders@sha256:…"))
 	in    = target.Declare(spec, "production")
 	files = target.DeclareManifests(spec)
 )
 
 func init() {
 	spec.Output("verdict", "pass, fail, inconclusive or none")
+	spec.Output("services", "with `services`: each with its release, image, status, verdict and weight, JSON; the other outputs are the first one's")
 	spec.Output("weight", "the share of traffic that the new version reached, in percent")
 }
 
@@ -66,12 +69,12 @@ func parseCheck(line string) (analysis.Check, error) {
 }
 
 // planned is the promotion that the inputs describe.
-func planned(ctx context.Context, r *action.Run, t deploy.Target) (promote.Plan, error) {
+func planned(ctx context.Context, r *action.Run, t deploy.Target, image name.Reference, files *target.Manifests) (promote.Plan, error) {
 	file, ramps, err := flagged(r)
 	if err != nil {
 		return promote.Plan{}, err
 	}
-	passed, err := candidate(ctx, r, t)
+	passed, err := candidate(ctx, r, t, image)
 	if err != nil {
 		return promote.Plan{}, err
 	}
@@ -130,7 +133,7 @@ func steerable(t deploy.Target, objects []*unstructured.Unstructured) ([]*unstru
 }
 
 // candidate is the release of the environment before that may be promoted.
-func candidate(ctx context.Context, r *action.Run, t deploy.Target) (release.Record, error) {
+func candidate(ctx context.Context, r *action.Run, t deploy.Target, image name.Reference) (release.Record, error) {
 	origin := t
 	origin.Environment, origin.Namespace = *from, *fromNamespace
 	if origin.Namespace == "" {
@@ -144,14 +147,14 @@ func candidate(ctx context.Context, r *action.Run, t deploy.Target) (release.Rec
 		origin.Cluster = c
 	}
 	given := ""
-	if *image != nil {
-		digest, err := in.Images(r).Digest(ctx, *image)
+	if image != nil {
+		digest, err := in.Images(r).Digest(ctx, image)
 		if err != nil {
-			return release.Record{}, fmt.Errorf("resolve image %s: %w", *image, err)
+			return release.Record{}, fmt.Errorf("resolve image %s: %w", image, err)
 		}
 		given = digest.String()
 	}
-	passed, err := promote.Passed(ctx, origin, given)
+	passed, err := promote.Passed(ctx, origin, given, in.Images(r))
 	if err == nil {
 		r.Linef("release %d of %s passed in %s: %s", passed.Revision, t.Service, *from, passed.Image)
 	}

@@ -15,11 +15,14 @@ import (
 func main() { action.Main(spec, run) }
 
 func run(ctx context.Context, r *action.Run) error {
+	if len(*services) > 0 {
+		return runTogether(ctx, r)
+	}
 	t, err := in.Target(r)
 	if err != nil {
 		return err
 	}
-	plan, err := planned(ctx, r, t)
+	plan, err := planned(ctx, r, t, *image, files)
 	if err != nil {
 		return errors.Join(err, report(r, t, refused(r), err))
 	}

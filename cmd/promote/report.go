@@ -11,13 +11,20 @@ import (
 
 // report sets the outputs and writes the summary, on failure too.
 func report(r *action.Run, t deploy.Target, result promote.Result, err error) error {
-	verdict := "none"
-	if result.Judged {
-		verdict = result.Verdict.String()
-	}
-	r.Set("verdict", verdict)
-	r.Set("weight", strconv.Itoa(result.Weight))
 	target.Summary(r, "Promote", t, result.Result, err)
 	r.Summary(picture(result.Samples))
+	return outputs(r, result)
+}
+
+func outputs(r *action.Run, result promote.Result) error {
+	r.Set("verdict", verdict(result))
+	r.Set("weight", strconv.Itoa(result.Weight))
 	return target.Outputs(r, result.Result, files.URL())
+}
+
+func verdict(result promote.Result) string {
+	if !result.Judged {
+		return "none"
+	}
+	return result.Verdict.String()
 }

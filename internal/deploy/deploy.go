@@ -31,6 +31,8 @@ type Target struct {
 	Timeout     time.Duration
 	Cluster     *cluster.Client
 	Log         progress.Log
+
+	alone bool // what it was promoted together with is settled by somebody else
 }
 
 // labels are on every object of the target's releases.

@@ -22,6 +22,7 @@ func (s *Session) settle(ctx context.Context) error {
 		if err := s.settleOne(ctx, r); err != nil {
 			return fmt.Errorf("settle release %d, which a run that died left at step %q: %w", r.Revision, r.Step, err)
 		}
+		s.settleOthers(ctx, r.Group)
 	}
 	return nil
 }
@@ -30,7 +31,12 @@ func (s *Session) settleOne(ctx context.Context, r release.Record) error {
 	a := &Attempt{Session: s, Record: r}
 	a.base, _ = s.History.Revision(r.Base)
 	a.Log.Linef("release %d was left at step %q by a run that died (%s)", r.Revision, r.Step, r.Run)
-	if forwards := ramping(r.Step); forwards || r.Step == StepFinish {
+	forwards := ramping(r.Step)
+	decided, err := s.decided(ctx, r)
+	if err != nil {
+		return err
+	}
+	if forwards || decided {
 		objects, err := s.store.Objects(ctx, r)
 		if err != nil {
 			return err

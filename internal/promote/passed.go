@@ -4,18 +4,27 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/fibership/fibership/internal/deploy"
 	"github.com/fibership/fibership/internal/history"
 	"github.com/fibership/fibership/internal/release"
 )
 
+// Images tells of what an image consists.
+type Images interface {
+	// Parts is the manifests that an index names; none for what is no index.
+	Parts(ctx context.Context, image name.Digest) ([]v1.Hash, error)
+}
+
 // Passed finds what may be promoted: the image of the release that is live in
 // the environment and passed every check there, and that its pods really run.
 // A given image must be that one, by digest. The error says why not.
-func Passed(ctx context.Context, from deploy.Target, image string) (release.Record, error) {
+func Passed(ctx context.Context, from deploy.Target, image string, images Images) (release.Record, error) {
 	store := history.Open(from.Cluster, from.Service, from.Environment, from.Namespace)
 	h, err := store.List(ctx)
 	if err != nil {
@@ -25,7 +34,7 @@ func Passed(ctx context.Context, from deploy.Target, image string) (release.Reco
 	if err != nil {
 		return release.Record{}, err
 	}
-	return r, runs(ctx, from, r)
+	return r, runs(ctx, from, r, images)
 }
 
 // passed is the rule, pure.
@@ -68,9 +77,9 @@ func passed(h release.History, from deploy.Target, image string) (release.Record
 		"image %s passed as %s in release %d, but release %d with %s is live there now", image, where, h[tried].Revision, live.Revision, live.Image)
 }
 
-// runs makes sure that what the record says is what the pods were told to run:
-// somebody may have changed it by hand.
-func runs(ctx context.Context, from deploy.Target, r release.Record) error {
+// runs makes sure that what the record says is what the pods were told to run,
+// and what their nodes say that they run: somebody may have changed it by hand.
+func runs(ctx context.Context, from deploy.Target, r release.Record, images Images) error {
 	want, err := name.NewDigest(r.Image)
 	if err != nil {
 		return &deploy.Refusal{Reason: fmt.Sprintf("release %d names no image by digest: %q", r.Revision, r.Image)}
@@ -79,16 +88,58 @@ func runs(ctx context.Context, from deploy.Target, r release.Record) error {
 	if err != nil {
 		return &deploy.Refusal{Reason: fmt.Sprintf("read the pods of %s in %s", from.Service, from.Environment), Err: err}
 	}
+	other, found := otherImage(pods, want)
+	if found && other.running {
+		// Of an image for several platforms a node may name its own.
+		parts, err := images.Parts(ctx, want)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			from.Log.Linef("pod %s says that it runs %s; whether that is a part of %s could not be asked: %v", other.pod, other.image, r.Image, err)
+			return nil
+		}
+		other, found = otherImage(pods, want, parts...)
+	}
+	if !found {
+		return nil
+	}
+	return &deploy.Refusal{
+		Reason: fmt.Sprintf("pod %s of %s in %s runs %s, but release %d, which passed, is %s", other.pod, from.Service, from.Environment, other.image, r.Revision, r.Image),
+		Advice: "somebody changed it by hand: deploy it there again",
+	}
+}
+
+// other is an image that a pod runs and that is not the one wanted.
+type other struct {
+	pod     string
+	image   string
+	running bool // as its node says; else as it was told to
+}
+
+// otherImage finds a container of the wanted image's repository that is told to
+// run another digest, or runs another; parts are as good as the image itself.
+// What a runtime says by anything but a digest is no statement.
+func otherImage(pods []corev1.Pod, want name.Digest, parts ...v1.Hash) (other, bool) {
 	for _, pod := range pods {
+		says := make(map[string]string)
+		for _, s := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+			says[s.Name] = s.ImageID
+		}
 		for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
 			ref, err := name.ParseReference(c.Image)
-			if err == nil && ref.Context() == want.Context() && ref.Identifier() != want.DigestStr() {
-				return &deploy.Refusal{
-					Reason: fmt.Sprintf("pod %s of %s in %s runs %s, but release %d, which passed, is %s", pod.Name, from.Service, from.Environment, c.Image, r.Revision, r.Image),
-					Advice: "somebody changed it by hand: deploy it there again",
-				}
+			if err != nil || ref.Context() != want.Context() {
+				continue
+			}
+			if ref.Identifier() != want.DigestStr() {
+				return other{pod: pod.Name, image: c.Image}, true
+			}
+			_, digest, ok := strings.Cut(says[c.Name], "@")
+			same := digest == want.DigestStr() || slices.ContainsFunc(parts, func(h v1.Hash) bool { return h.String() == digest })
+			if ok && !same {
+				return other{pod: pod.Name, image: says[c.Name], running: true}, true
 			}
 		}
 	}
-	return nil
+	return other{}, false
 }

@@ -4,6 +4,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/fibership/fibership/internal/deploy"
 	"github.com/fibership/fibership/internal/release"
 )
@@ -41,6 +45,37 @@ func TestPassed_isWhatIsLiveAndNothingElse(t *testing.T) {
 			t.Errorf("%s: release %d, %v; want %d", name, got.Revision, err, c.want)
 		case c.want == 0 && (err == nil || !strings.Contains(err.Error(), c.says)):
 			t.Errorf("%s: %v, want a refusal with %q", name, err, c.says)
+		}
+	}
+}
+
+func TestOtherImage_seesWhatPodsReallyRun(t *testing.T) {
+	t.Parallel()
+	want, err := name.NewDigest(image("1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("7", 64)}
+	for what, c := range map[string]struct {
+		told, runs string
+		found      bool
+	}{
+		"what is wanted":                          {image("1"), image("1"), false},
+		"told another digest":                     {image("2"), image("2"), true},
+		"told by a tag":                           {"ghcr.io/acme/orders:latest", image("1"), true},
+		"runs another digest":                     {image("1"), image("2"), true},
+		"under another name":                      {image("1"), "mirror.test/orders@" + want.DigestStr(), false},
+		"a part of the index":                     {image("1"), image("7"), false},
+		"a runtime that names configurations":     {image("1"), "sha256:" + strings.Repeat("3", 64), false},
+		"not started yet":                         {image("1"), "", false},
+		"a container that is none of the service": {"envoy:1", "docker.io/library/envoy@sha256:" + strings.Repeat("4", 64), false},
+	} {
+		pod := corev1.Pod{
+			Spec:   corev1.PodSpec{Containers: []corev1.Container{{Name: "web", Image: c.told}}},
+			Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "web", ImageID: c.runs}}},
+		}
+		if got, found := otherImage([]corev1.Pod{pod}, want, part); found != c.found {
+			t.Errorf("%s: found %v (%+v), want %v", what, found, got, c.found)
 		}
 	}
 }

@@ -113,16 +113,31 @@ type walk struct {
 	judged  bool
 	failed  []analysis.Result // what a flag did not pass
 	trace   trace
+	meet    func(ctx context.Context, point int, what string) error // nil: alone
+}
+
+// ready waits for those that this one is promoted together with.
+func (w *walk) ready(ctx context.Context, point int, what string) error {
+	if w.meet == nil {
+		return nil
+	}
+	return w.meet(ctx, point, what)
 }
 
 func (w *walk) run(ctx context.Context) error {
 	if err := w.Before(ctx, w.plan.Before); err != nil {
 		return err
 	}
+	if err := w.ready(ctx, pointBegun, "the first step"); err != nil {
+		return err
+	}
 	if w.router != nil {
 		if err := w.beside(ctx); err != nil {
 			return err
 		}
+	}
+	if err := w.ready(ctx, pointApply, "the takeover"); err != nil {
+		return err
 	}
 	if err := w.KeepWarm(ctx, w.plan.KeepPrevious, w.plan.Watch+w.Timeout); err != nil {
 		return err

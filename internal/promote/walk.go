@@ -45,6 +45,9 @@ func (w *walk) canary(ctx context.Context) error {
 	defer o.close()
 	before := 0
 	return w.climb(ctx, o, "canary", w.plan.Steps, func(ctx context.Context, weight int) error {
+		if err := w.ready(ctx, pointFirst+slices.Index(w.plan.Steps, weight), fmt.Sprintf("%d%%", weight)); err != nil {
+			return err
+		}
 		if err := w.Step(ctx, fmt.Sprintf("%s %d%%", deploy.StepCanary, weight)); err != nil {
 			return err
 		}
@@ -75,6 +78,9 @@ func (w *walk) green(ctx context.Context) error {
 	}
 	o.close()
 	if err != nil {
+		return err
+	}
+	if err := w.ready(ctx, pointFirst, "the switch"); err != nil {
 		return err
 	}
 	if err := w.Step(ctx, deploy.StepGreen+" switch"); err != nil {

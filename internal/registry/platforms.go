@@ -65,3 +65,27 @@ func platformsOf(found *remote.Descriptor) ([]v1.Platform, error) {
 func Platforms(ctx context.Context, digest name.Digest, options Options) ([]v1.Platform, error) {
 	return New(options).Platforms(ctx, digest)
 }
+
+// Parts is the digests of the manifests that an index names: what a node may
+// say that it runs, where it was told to run the index. None for what is no
+// index. The error is a *NotFoundError where there is nothing.
+func (c *Client) Parts(ctx context.Context, digest name.Digest) ([]v1.Hash, error) {
+	raw, descriptor, err := c.Manifest(ctx, digest)
+	if err != nil || !descriptor.MediaType.IsIndex() {
+		return nil, err
+	}
+	index, err := v1.ParseIndexManifest(bytes.NewReader(raw))
+	if err != nil {
+		return nil, fmt.Errorf("look up %s: %w", digest, err)
+	}
+	var parts []v1.Hash
+	for _, m := range index.Manifests {
+		parts = append(parts, m.Digest)
+	}
+	return parts, nil
+}
+
+// Parts is Client.Parts for one question.
+func Parts(ctx context.Context, digest name.Digest, options Options) ([]v1.Hash, error) {
+	return New(options).Parts(ctx, digest)
+}

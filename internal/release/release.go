@@ -83,7 +83,8 @@ type Record struct {
 	Started   time.Time `json:"started"`
 	Ended     time.Time `json:"ended,omitzero"`
 
-	Warm    *Warm             `json:"warm,omitempty"` // the release before, where it was kept warm
+	Group   *Group            `json:"group,omitempty"` // the services that it was promoted together with
+	Warm    *Warm             `json:"warm,omitempty"`  // the release before, where it was kept warm
 	Checks  []analysis.Result `json:"checks,omitempty"`
 	Load    *Load             `json:"load,omitempty"`    // its load test, nil: there was none
 	Ramp    []Ramp            `json:"ramp,omitempty"`    // the flags that it opened, or found open
@@ -91,6 +92,17 @@ type Record struct {
 	Beside  []Object          `json:"beside,omitempty"`  // what stands beside the release while it is under way, a canary: removed when it ends
 	Steered *Steered          `json:"steered,omitempty"` // how traffic was led off its usual way meanwhile
 }
+
+// Group is services that are promoted together: all of their releases become
+// live, or none. The leader's release decides: once its record says that all
+// have passed, a kill is settled forwards for every member, before that back.
+type Group struct {
+	Services []string `json:"services"` // the members, the leader first
+	Revision int      `json:"revision"` // of the leader's release; 0 in the leader's own record
+}
+
+// Leader is the member whose release decides.
+func (g *Group) Leader() string { return g.Services[0] }
 
 // Load is what a load test measured. The next release's is compared with it.
 type Load struct {

@@ -3,6 +3,7 @@ package target
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -55,6 +56,18 @@ func DeclareManifests(s *action.Spec) *Manifests {
 		flags: s.Text("flags", "a flagd flag file, JSON or YAML: released with the service as the ConfigMap `<service>-flags`; made manifests mount it at `/etc/flags` and point flagd's providers to it",
 			action.Example("deploy/flags.json")),
 	}
+}
+
+// Of is the inputs for one of several services: their manifests are in folders
+// of their names, below the paths that are given.
+func (m *Manifests) Of(service string) *Manifests {
+	its := *m
+	var paths []string
+	for _, path := range *m.paths {
+		paths = append(paths, strings.TrimSuffix(path, "/")+"/"+service)
+	}
+	its.paths = &paths
+	return &its
 }
 
 // Before is the Job that goes before the release, nil where none was given.

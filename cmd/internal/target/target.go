@@ -79,6 +79,11 @@ func (in *Inputs) Target(r *action.Run) (deploy.Target, error) {
 	if err != nil {
 		return deploy.Target{}, err
 	}
+	return in.TargetOf(r, service)
+}
+
+// TargetOf is a named service in the environment, with the way to its cluster.
+func (in *Inputs) TargetOf(r *action.Run, service string) (deploy.Target, error) {
 	c, err := Connect(r, in.kubeconfig, *in.context)
 	if err != nil {
 		return deploy.Target{}, err
@@ -108,6 +113,9 @@ func (in *Inputs) Service(r *action.Run) (string, error) {
 	}
 	return service, nil
 }
+
+// Named says whether the input service was given.
+func (in *Inputs) Named() bool { return *in.service != "" }
 
 // Connect finds a cluster and hides what it brings from the log.
 func Connect(r *action.Run, kubeconfig *action.Secret, context string) (*cluster.Client, error) {
@@ -158,6 +166,11 @@ type Images struct{ options registry.Options }
 // Platforms is what the image is for.
 func (i Images) Platforms(ctx context.Context, image name.Digest) ([]v1.Platform, error) {
 	return registry.Platforms(ctx, image, i.options)
+}
+
+// Parts is the manifests that an index names; none for what is no index.
+func (i Images) Parts(ctx context.Context, image name.Digest) ([]v1.Hash, error) {
+	return registry.Parts(ctx, image, i.options)
 }
 
 // Digest resolves an image: a digest stays as it is, a tag is read once.

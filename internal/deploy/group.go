@@ -1,0 +1,60 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/fibership/fibership/internal/history"
+	"github.com/fibership/fibership/internal/progress"
+	"github.com/fibership/fibership/internal/release"
+)
+
+// Commit records that all has passed: from here on the way leads forwards only.
+// Finish does it for whoever has not.
+func (a *Attempt) Commit(ctx context.Context) error { return a.Step(ctx, StepFinish) }
+
+// Held is an error unless the lock is surely still ours.
+func (a *Attempt) Held(ctx context.Context) error { return a.lock.Check(ctx) }
+
+// decided says whether a release that a dead run left had passed together with
+// all that it was promoted with: its group's leader knows. A leader whose
+// record is not there any more has decided nothing that could be known.
+func (s *Session) decided(ctx context.Context, r release.Record) (bool, error) {
+	if r.Step == StepFinish || r.Group == nil || r.Group.Leader() == s.Service {
+		return r.Step == StepFinish, nil
+	}
+	leader := r.Group.Leader()
+	h, err := history.Open(s.Cluster, leader, s.Environment, s.Namespace).List(ctx)
+	if err != nil {
+		return false, fmt.Errorf("read the history of %s, which it was promoted with: %w", leader, err)
+	}
+	first, ok := h.Revision(r.Group.Revision)
+	return ok && (first.Status == release.Succeeded || first.Status == release.Underway && first.Step == StepFinish), nil
+}
+
+// othersWithin bounds the wait for the lock of a service that was promoted
+// together with ours: that of a dead run expires before.
+const othersWithin = 45 * time.Second
+
+// settleOthers ends what a dead run left of the services that it promoted
+// together with ours. Whoever holds the lock of one does it for that one.
+func (s *Session) settleOthers(ctx context.Context, g *release.Group) {
+	if g == nil || s.alone {
+		return
+	}
+	for _, service := range g.Services {
+		if service == s.Service {
+			continue
+		}
+		t := s.Target
+		t.Service, t.Timeout, t.alone = service, min(t.Timeout, othersWithin), true
+		t.Log = progress.Named(s.Log, service)
+		other, err := Open(ctx, t)
+		if err != nil {
+			s.Log.Linef("%s, which was promoted together with %s, is settled by its own next run: %v", service, s.Service, err)
+			continue
+		}
+		other.Close(ctx)
+	}
+}
