@@ -17,9 +17,10 @@ help: ## This list
 build: ## Compile the four actions into bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o bin/ ./cmd/build-image ./cmd/deploy-staging ./cmd/promote ./cmd/rollback
 
-prepare: ## Fetch every module, and as root the registry that pushes are tested on; what is there already is left alone
-	@command -v docker-registry >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || { \
-		echo "apt-get install docker-registry"; apt-get update -q >/dev/null && apt-get install -y -q --no-install-recommends docker-registry >/dev/null; }
+prepare: ## Fetch every module, and as root the registry and the Prometheus that are tested with; what is there already is left alone
+	@missing=; for p in docker-registry prometheus; do command -v $$p >/dev/null || missing="$$missing $$p"; done; \
+	[ -z "$$missing" ] || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || { \
+		echo "apt-get install$$missing"; apt-get update -q >/dev/null && apt-get install -y -q --no-install-recommends $$missing >/dev/null; }
 	@for m in $(MODULES); do echo "go mod download -C $$m"; (cd $$m && go mod download) || exit 1; done
 
 cluster: prepare ## Start the test cluster (compiled once: some 14 minutes on two cores)

@@ -15,6 +15,7 @@ require (
 	github.com/open-feature/flagd-schemas v0.2.9-0.20250707123415-08b4c52d3b86
 	github.com/open-feature/flagd/core v0.12.1
 	github.com/pmezard/go-difflib v1.0.1-0.20181226105442-5d4384ee4fb2
+	github.com/prometheus/client_golang v1.23.2
 	github.com/prometheus/client_model v0.6.2
 	github.com/prometheus/common v0.70.0
 	github.com/sethvargo/go-githubactions v1.3.2

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -36,17 +35,20 @@ var (
 	traffics     = spec.Choice("traffic", "how weight is made true: by what the Service selects (`replicas`: a canary has its share of the pods), or by the weights of an HTTPRoute (`gateway`)",
 		[]string{string(promote.Replicas), string(promote.Gateway)}, action.Default(string(promote.Replicas)))
 	route  = spec.Text("route", "the HTTPRoute to steer, `name` or `namespace/name`; for `traffic: gateway`", action.DefaultText("the only one of the manifests"), action.Example("orders"))
-	checks = action.ListOf(spec, "analysis", "checks, judged at each step and during the watch", parseCheck,
+	checks = action.ListOf(spec, "analysis", "checks, judged at each step and during the watch", analysis.Parse,
 		action.Default("restarts < 1"), action.Example("error-rate < 1%"))
-	source = spec.Choice("metrics", "measured by requests of our own (`probe`) or read from each pod's /metrics (`pods`), both through the API server", []string{"probe", "pods"},
-		action.Default("pods"))
-	requestsMetric = spec.Text("requests-metric", "the counter or histogram of requests, for `pods`", action.DefaultText("recognised: OpenTelemetry's names and the usual ones"))
-	latencyMetric  = spec.Text("latency-metric", "the histogram of latency in seconds, for `pods`", action.DefaultText("recognised likewise"))
-	watch          = spec.Duration("watch", "how long the new version is watched after it took over; failing then rolls back", action.Default("2m"))
-	keepPrevious   = spec.Duration("keep-previous", "how long the previous version stays warm, without traffic, for an instant rollback", action.Default("0s"))
+	source = spec.Choice("metrics", "measured by requests of our own (`probe`) or read from each pod's /metrics (`pods`), both through the API server, or from what a Prometheus has scraped (`prometheus`)",
+		[]string{"probe", "pods", "prometheus"}, action.Default("pods"))
+	prometheusURL = action.Parsed(spec, "prometheus-url", "text", "where Prometheus is, for `metrics: prometheus` and for query(…) in `analysis`; a service in the cluster is reached through the API server",
+		metrics.ParseServerURL, action.Example("http://prometheus.monitoring.svc:9090"))
+	prometheusToken = spec.Secret("prometheus-token", "a bearer token for it; with one it is reached directly")
+	requestsMetric  = spec.Text("requests-metric", "the counter or histogram of requests, for `pods` and `prometheus`", action.DefaultText("recognised: OpenTelemetry's names and the usual ones"))
+	latencyMetric   = spec.Text("latency-metric", "the histogram of latency in seconds, likewise", action.DefaultText("recognised likewise"))
+	watch           = spec.Duration("watch", "how long the new version is watched after it took over; failing then rolls back", action.Default("2m"))
+	keepPrevious    = spec.Duration("keep-previous", "how long the previous version stays warm, without traffic, for an instant rollback", action.Default("0s"))
 	ramp           = action.ListOf(spec, "ramp", "flags of `flags`, opened step by step once the image is out, each step watched for `step-duration` under the same analysis; what fails is closed again. A flag (its variant that is true) or flag=variant, and its shares", flags.ParseRamp,
 		action.Example("new-checkout: 5%, 25%, 100%"))
-	onInconclusive = spec.Choice("on-inconclusive", "what too little data to judge leads to",
+	onInconclusive  = spec.Choice("on-inconclusive", "what too little data to judge leads to",
 		[]string{string(promote.AbortInconclusive), string(promote.HoldInconclusive), string(promote.AdvanceInconclusive)}, action.Default(string(promote.AbortInconclusive)))
 	services = action.ListOf(spec, "services", "services that are promoted together, `service=image` a line, the image as in `image`: they advance together, and when one fails all return. Each has its own folder of its name below `manifests`", parseMember,
 		action.Example("orders=ghcr.io/acme/orders@sha256:…"))
@@ -60,17 +62,18 @@ func init() {
 	spec.Output("weight", "the share of traffic that the new version reached, in percent")
 }
 
-func parseCheck(line string) (analysis.Check, error) {
-	check, err := analysis.Parse(line)
-	if err == nil && check.Metric == analysis.Query {
-		err = errors.New("query(…) needs a Prometheus to ask, which this version cannot")
-	}
-	return check, err
-}
-
 // planned is the promotion that the inputs describe.
 func planned(ctx context.Context, r *action.Run, t deploy.Target, image name.Reference, files *target.Manifests) (promote.Plan, error) {
+func planned(ctx context.Context, r *action.Run, t deploy.Target, image name.Reference, files *target.Manifests) (promote.Plan, error) {
 	file, ramps, err := flagged(r)
+	if err != nil {
+		return promote.Plan{}, err
+	}
+	measured, err := measured(ctx, r, t, files)
+	if err != nil {
+		return promote.Plan{}, err
+	}
+	passed, err := candidate(ctx, r, t, image)
 	if err != nil {
 		return promote.Plan{}, err
 	}
@@ -105,7 +108,7 @@ func planned(ctx context.Context, r *action.Run, t deploy.Target, image name.Ref
 		Strategy: promote.Strategy(*strategy), Traffic: promote.Traffic(*traffics), Route: *route,
 		Port: *files.Port, RequestsMetric: *requestsMetric, Probing: *source == "probe",
 		Steps: *steps, StepDuration: *stepDuration, Watch: *watch, KeepPrevious: *keepPrevious,
-		Checks: *checks, Source: measured(r, t), OnInconclusive: promote.Policy(*onInconclusive),
+		Checks: *checks, Source: measured, OnInconclusive: promote.Policy(*onInconclusive),
 	}, nil
 }
 
@@ -160,26 +163,6 @@ func candidate(ctx context.Context, r *action.Run, t deploy.Target, image name.R
 	}
 	return passed, err
 }
-
-// measured is where the numbers come from. Checks on restarts alone need no
-// request and no metrics.
-func measured(r *action.Run, t deploy.Target) metrics.Source {
-	requests := false
-	for _, c := range *checks {
-		requests = requests || c.Metric != analysis.Restarts
-	}
-	switch {
-	case !requests:
-		return metrics.RestartsOnly{}
-	case *source == "probe":
-		return metrics.Probe(t.Cluster, *files.Port, *files.Readiness, probeRate, r.Log)
-	default:
-		return metrics.Pods(t.Cluster, *files.Port, "/metrics", metrics.Names{Requests: *requestsMetric, Latency: *latencyMetric}, r.Log)
-	}
-}
-
-// probeRate is how many requests a second probes send to each version.
-const probeRate = 10
 
 // refused tells of a promotion that came to nothing.
 func refused(r *action.Run) promote.Result {

@@ -86,6 +86,7 @@ type Measurement struct {
 	Restarts    int                `json:"restarts,omitempty"`
 	HasRestarts bool               `json:"hasRestarts,omitempty"` // false: nobody counted restarts
 	Queries     map[string]float64 `json:"queries,omitempty"`     // by Check.Query; a query without data is absent
+	Unanswered  map[string]string  `json:"unanswered,omitempty"`  // by Check.Query: why it has no data
 }
 
 // ErrorRate is the share of requests that failed, 0 to 1; false without

@@ -3,12 +3,13 @@ package analysis
 import "fmt"
 
 // compare judges a check against the baseline. sound says whether a table
-// shows a difference that chance does not explain.
-func (r Rules) compare(c Check, now Measurement, baseline *Measurement, sound func(table) bool) Result {
+// shows a difference that chance does not explain; ended that no more data
+// will come.
+func (r Rules) compare(c Check, now Measurement, baseline *Measurement, sound func(table) bool, ended bool) Result {
 	read := c.read(now)
 	result := Result{Check: c.Text, Samples: read.samples}
 	if !read.has {
-		result.Detail = "nothing was measured"
+		result.Detail = c.missing(now)
 		return result
 	}
 	result.Measured = c.Metric.show(read.value)
@@ -18,7 +19,7 @@ func (r Rules) compare(c Check, now Measurement, baseline *Measurement, sound fu
 	}
 	base := c.read(*baseline)
 	if !base.has {
-		result.Detail = "nothing was measured of the baseline"
+		result.Detail = c.missing(*baseline) + " of the baseline"
 		return result
 	}
 	need := r.need(c)
@@ -30,6 +31,13 @@ func (r Rules) compare(c Check, now Measurement, baseline *Measurement, sound fu
 	}
 	against += read.note
 	switch {
+	case worse && c.Metric == Query: // one number of each has no chance to be told from
+		if !ended {
+			result.Detail = against + " so far"
+			break
+		}
+		result.Verdict = Fail
+		result.Detail = against
 	case worse && sound(c.table(now, *baseline)):
 		result.Verdict = Fail
 		result.Detail = against

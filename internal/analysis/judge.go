@@ -51,14 +51,15 @@ func Judge(c Check, now Measurement, baseline *Measurement) Result {
 // A comparison fails where the version is worse by more than the value and
 // the difference is sound: Fisher's exact test on failed requests, or on
 // requests slower than the quantile of both versions together. It needs
-// enough requests of both, as limits do.
+// enough requests of both, as limits do. A query has no requests to count: it is
+// compared as it is, at the end.
 func (r Rules) Judge(c Check, now Measurement, baseline *Measurement) Result {
 	if !c.Baseline {
 		return r.limit(c, now, func(bad, all int64, share float64) bool {
 			return overLimit(bad, all, share) <= r.alpha()
 		}, true)
 	}
-	return r.compare(c, now, baseline, func(t table) bool { return fisher(t) <= r.alpha() })
+	return r.compare(c, now, baseline, func(t table) bool { return fisher(t) <= r.alpha() }, true)
 }
 
 // reading is what a check looks at in a measurement.
@@ -97,6 +98,14 @@ func (c Check) read(m Measurement) reading {
 		return reading{value: v, has: ok && !math.IsNaN(v) && !math.IsInf(v, 0), settled: true}
 	}
 	return reading{}
+}
+
+// missing says why there is nothing to judge.
+func (c Check) missing(m Measurement) string {
+	if why := m.Unanswered[c.Query]; why != "" {
+		return "nothing was measured: " + why
+	}
+	return "nothing was measured"
 }
 
 // need is the number of requests from which on the check is judged as written.
@@ -150,7 +159,7 @@ func (r Rules) limit(c Check, m Measurement, sound func(bad, all int64, share fl
 	read := c.read(m)
 	result := Result{Check: c.Text, Samples: read.samples}
 	if !read.has {
-		result.Detail = "nothing was measured"
+		result.Detail = c.missing(m)
 		return result
 	}
 	result.Measured = c.Metric.show(read.value)

@@ -227,3 +227,36 @@ func TestSlower_cutsOnlyWhereBothCan(t *testing.T) {
 		t.Errorf("no common bound, got %v", got)
 	}
 }
+
+func TestJudge_comparesQueriesAsTheyAre(t *testing.T) {
+	check, err := Parse(`query("failed") worse-than baseline by 50%`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	value := func(v float64) Measurement { return Measurement{Queries: map[string]float64{"failed": v}} }
+	base, nothing, silent := value(10), value(0), Measurement{Unanswered: map[string]string{"failed": "it gives no data"}}
+	for name, c := range map[string]struct {
+		now      Measurement
+		baseline *Measurement
+		ended    bool
+		want     Verdict
+		says     string
+	}{
+		"a little worse":              {value(15), &base, true, Pass, "15 against the baseline's 10"},
+		"much worse":                  {value(16), &base, true, Fail, "16 against the baseline's 10"},
+		"much worse in the middle":    {value(16), &base, false, Inconclusive, "so far"},
+		"without data":                {silent, &base, true, Inconclusive, "it gives no data"},
+		"without the baseline's":      {value(1), &silent, true, Inconclusive, "of the baseline"},
+		"without a baseline at all":   {value(1), nil, true, Inconclusive, "no baseline"},
+		"the same as a baseline of 0": {value(0), &nothing, true, Pass, ""},
+	} {
+		s := NewSeries([]Check{check}, Rules{})
+		look := s.Look
+		if c.ended {
+			look = s.End
+		}
+		if got := look(c.now, c.baseline)[0]; got.Verdict != c.want || !strings.Contains(got.Detail, c.says) {
+			t.Errorf("%s: %v, %q; want %v, %q", name, got.Verdict, got.Detail, c.want, c.says)
+		}
+	}
+}

@@ -48,8 +48,8 @@ func clip(s string, runes int) string {
 // Metrics are error-rate (value 1%), p50 p90 p95 p99 max (250ms, 1.5s), rate
 // (100/s), restarts (1) and query("PromQL") (a number; \" and \\ stand for
 // " and \ in it). Operators are < <= > >=. Against the baseline, error-rate's
-// value is in percentage points; a latency's or rate's may also be a share of
-// the baseline's (20%). Space between the parts is free. Errors are
+// value is in percentage points; a latency's, rate's or query's may also be a
+// share of the baseline's (20%). Space between the parts is free. Errors are
 // *SyntaxError.
 func Parse(line string) (Check, error) {
 	p := parser{line: line, rest: strings.TrimLeft(line, " \t")}
@@ -131,9 +131,6 @@ func (p *parser) check() (Check, error) {
 }
 
 func (p *parser) baseline(c Check, unit unit) (Check, error) {
-	if unit.likeBaseline == "" {
-		return c, p.fail("<, <=, > or >= (a query has no samples to compare soundly; write the comparison in PromQL)")
-	}
 	p.like = unit.likeBaseline
 	for _, word := range []string{"worse-than", "baseline", "by"} {
 		p.space()

@@ -22,6 +22,8 @@ func TestParse_readsTheGrammar(t *testing.T) {
 		"rate >= 99.5/s":       {Metric: Rate, Operator: AtLeast, Value: 99.5},
 		"restarts < 1":         {Metric: Restarts, Operator: Less, Value: 1},
 		`query("up") >= 1`:     {Metric: Query, Operator: AtLeast, Value: 1, Query: "up"},
+		`query("up") worse-than baseline by -2e3`: {Metric: Query, Value: -2000, Query: "up", Baseline: true},
+		`query("up") worse-than baseline by 20%`:  {Metric: Query, Value: 0.2, Query: "up", Baseline: true, Relative: true},
 		`query( "a{b=\"c\\d\"}" )<-1.5e-3`: {
 			Metric: Query, Operator: Less, Value: -0.0015, Query: `a{b="c\d"}`,
 		},
@@ -79,7 +81,7 @@ func TestParse_saysWhereAndWhatWasExpected(t *testing.T) {
 		`query("up" < 1`:                         {12, "expected )"},
 		`query("up") < Inf`:                      {15, "a number"},
 		`query("up") < 1 2`:                      {15, "a number"},
-		`query("up") worse-than baseline by 1`:   {13, "write the comparison in PromQL"},
+		`query("up") worse-than baseline by 1ms`: {36, "a number or a share of the baseline's like 20%"},
 		"p95 worse-than":                         {15, "expected baseline"},
 		"p95 worse-than the baseline by 2%":      {16, "expected baseline"},
 		"p95 worse-than baseline 2%":             {25, "expected by"},

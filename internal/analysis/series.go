@@ -110,7 +110,7 @@ func (l *line) judge(rules Rules, step pair, hasBaseline, ended bool) Result {
 		if !hasBaseline {
 			base = nil
 		}
-		return rules.compare(l.check, step.now, base, func(table) bool { return l.evidence.worse(rules.alpha()) })
+		return rules.compare(l.check, step.now, base, func(table) bool { return l.evidence.worse(rules.alpha()) }, ended)
 	}
 	return rules.limit(l.check, step.now, func(bad, all int64, share float64) bool {
 		var against evidence // a limit stays the same, so the sum of the step's intervals says all

@@ -55,7 +55,8 @@ var units = map[Metric]unit{
 	},
 	Query: {
 		suffixes: []suffix{anyNumber}, want: "a number",
-		like: `query("sum(rate(orders_failed_total[{{window}}]))") < 0.5`,
+		like:         `query("sum(rate(orders_failed_total[{{window}}]))") < 0.5`,
+		likeBaseline: `query("…") worse-than baseline by 0.5`, relative: true,
 	},
 }
 

@@ -41,7 +41,7 @@ func (c Counts) Since(before Counts) float64 {
 // that Pods reads. Pods that do not run are left out. The error names what
 // does not tell: then no one can say how many there were.
 func Count(ctx context.Context, to Reacher, port int, path string, names Names, pods []corev1.Pod) (Counts, error) {
-	s := &scraping{scraper: scraper{to, port, path, names, progress.Discard}, says: once{log: progress.Discard}}
+	s := &scraping{scraper: scraper{to, port, path, names, progress.Discard}, says: &once{log: progress.Discard}}
 	var (
 		work   sync.WaitGroup
 		mu     sync.Mutex

@@ -85,6 +85,10 @@ func read(text io.Reader, names Names, own string) (counts, error) {
 	if err != nil {
 		return counts{}, fmt.Errorf("parse: %w", err)
 	}
+	return readFamilies(families, requests, latency, own), nil
+}
+
+func readFamilies(families map[string]*dto.MetricFamily, requests, latency []string, own string) counts {
 	c := counts{buckets: map[float64]float64{}}
 	if f := families[processStart]; f != nil && len(f.GetMetric()) > 0 {
 		c.started = f.GetMetric()[0].GetGauge().GetValue() + f.GetMetric()[0].GetUntyped().GetValue()
@@ -99,7 +103,7 @@ func read(text io.Reader, names Names, own string) (counts, error) {
 			break
 		}
 	}
-	return c, nil
+	return c
 }
 
 // keep copies the lines of the families.

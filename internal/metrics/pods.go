@@ -6,13 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fibership/fibership/internal/analysis"
 	"github.com/fibership/fibership/internal/progress"
@@ -51,13 +49,9 @@ type scraper struct {
 }
 
 func (s scraper) Start(ctx context.Context, list Lister) Session {
-	session := &scraping{
-		scraper: s, roster: newRoster(list), says: once{log: s.log},
-		pods: map[types.UID]*account{}, buckets: map[float64]float64{},
-	}
-	for _, pod := range session.roster.begin(ctx) {
-		session.pods[pod.UID] = &account{old: true}
-	}
+	session := &scraping{scraper: s, roster: newRoster(list), says: &once{log: s.log}}
+	session.ledger = newLedger(session.says)
+	session.ledger.known(session.roster.begin(ctx))
 	_, _ = session.Read(ctx) // what the pods have counted before
 	return session
 }
@@ -65,23 +59,8 @@ func (s scraper) Start(ctx context.Context, list Lister) Session {
 type scraping struct {
 	scraper
 	roster *roster
-	says   once
-
-	mu       sync.Mutex
-	listed   bool
-	pods     map[types.UID]*account
-	answered time.Time // when a pod last told anything; zero: never
-
-	requests, errors float64
-	buckets          map[float64]float64 // cumulative, by upper bound
-}
-
-// account is what one pod told last.
-type account struct {
-	old      bool // was there at Start: its first counts are not ours
-	told     bool
-	restarts int
-	last     counts
+	says   *once
+	ledger *ledger
 }
 
 func (s *scraping) Close() {}
@@ -91,30 +70,15 @@ func (s *scraping) Read(ctx context.Context) (analysis.Measurement, error) {
 	if err != nil {
 		return s.measurement(), err
 	}
-	s.enlist(pods)
+	s.ledger.enlist(pods)
 	problems := s.scrape(ctx, pods)
-	s.mu.Lock()
-	silent := !s.answered.IsZero() && time.Since(s.answered) > stale
-	s.mu.Unlock()
-	if silent {
+	if s.ledger.silent(stale) {
 		return s.measurement(), fmt.Errorf("no pod has told its metrics for %v: %w", stale, errors.Join(problems...))
 	}
 	return s.measurement(), nil
 }
 
-// enlist opens an account for each new pod. If the list failed at Start, the
-// first that succeeds says who was there before.
-func (s *scraping) enlist(pods []corev1.Pod) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	first := !s.listed && len(s.pods) == 0
-	s.listed = true
-	for i := range pods {
-		if s.pods[pods[i].UID] == nil {
-			s.pods[pods[i].UID] = &account{old: first && time.Since(pods[i].CreationTimestamp.Time) > patience}
-		}
-	}
-}
+func (s *scraping) measurement() analysis.Measurement { return s.ledger.fill(s.roster.measurement()) }
 
 // scrape reads all pods that run, a few at a time.
 func (s *scraping) scrape(ctx context.Context, pods []corev1.Pod) []error {
@@ -143,7 +107,7 @@ func (s *scraping) scrape(ctx context.Context, pods []corev1.Pod) []error {
 				mu.Unlock()
 				return
 			}
-			s.book(pod, told)
+			s.ledger.book(teller{pod: pod.UID}, restarts(pod), told)
 		})
 	}
 	work.Wait()
@@ -197,46 +161,3 @@ func (s *scraping) fetch(ctx context.Context, pod *corev1.Pod) (counts, error) {
 
 // errNone: many libraries tell a metric only once it has counted something.
 var errNone = errors.New("none of the metrics that are looked for")
-
-// book adds what the pod counted since it last told.
-func (s *scraping) book(pod *corev1.Pod, told counts) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.answered = time.Now()
-	a := s.pods[pod.UID]
-	if a == nil {
-		return
-	}
-	n := restarts(pod)
-	before := a.last
-	switch {
-	case !a.told && a.old:
-		before = told
-	case !a.told, n > a.restarts, told.startedAfter(a.last), told.fellBelow(a.last):
-		before = counts{}
-	}
-	a.told, a.restarts, a.last = true, n, told
-	s.requests += told.requests - before.requests
-	s.errors += told.errors - before.errors
-	for upper, count := range told.buckets {
-		s.buckets[upper] += count - before.buckets[upper]
-	}
-}
-
-func (s *scraping) measurement() analysis.Measurement {
-	m := s.roster.measurement()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	m.Requests, m.Errors = int64(s.requests), int64(min(s.errors, s.requests))
-	buckets := make([]analysis.Bucket, 0, len(s.buckets))
-	for upper, count := range maps.All(s.buckets) {
-		buckets = append(buckets, analysis.Bucket{Upper: upper, Count: count})
-	}
-	latency, err := analysis.FromBuckets(buckets)
-	if err != nil {
-		s.says.sayf("the pods' latency histograms do not fit together: %v", err)
-		return m
-	}
-	m.Latency = latency
-	return m
-}

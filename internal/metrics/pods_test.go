@@ -127,7 +127,7 @@ func TestPods_areAnErrorOnceAllAreSilent(t *testing.T) {
 	if !ok {
 		t.Fatal("another session")
 	}
-	scraping.answered = time.Now().Add(-2 * stale)
+	scraping.ledger.answered = time.Now().Add(-2 * stale)
 	if _, err := s.Read(t.Context()); err == nil || !strings.Contains(err.Error(), "status 500") {
 		t.Errorf("got %v", err)
 	}

@@ -37,6 +37,15 @@ func (w *walk) observe(ctx context.Context, checks []analysis.Check, steps int, 
 	return o
 }
 
+// step tells the sessions that the weight has become true.
+func (o *observer) step() {
+	for _, s := range []metrics.Session{o.fresh, o.live} {
+		if s, ok := s.(metrics.Stepper); ok {
+			s.Step()
+		}
+	}
+}
+
 func (o *observer) close() {
 	o.fresh.Close()
 	if o.live != nil {
@@ -54,6 +63,7 @@ func (o *observer) read(ctx context.Context) (now analysis.Measurement, baseline
 
 // judge looks again and again until the step is decided.
 func (w *walk) judge(ctx context.Context, o *observer, step string, duration time.Duration) error {
+	o.step()
 	began, told := time.Now(), time.Now()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fibership/fibership/cmd/internal/target"
+	"github.com/fibership/fibership/internal/action"
+	"github.com/fibership/fibership/internal/analysis"
+	"github.com/fibership/fibership/internal/deploy"
+	"github.com/fibership/fibership/internal/metrics"
+)
+
+// probeRate is how many requests a second probes send to each version.
+const probeRate = 10
+
+// measured is where the numbers come from. Checks on restarts alone need no
+// request and no metrics. A Prometheus that does not answer is told here,
+// before anything is changed.
+func measured(ctx context.Context, r *action.Run, t deploy.Target, files *target.Manifests) (metrics.Source, error) {
+	var queries []string
+	requests := false
+	for _, c := range *checks {
+		switch c.Metric {
+		case analysis.Query:
+			queries = append(queries, c.Query)
+		case analysis.Restarts:
+		default:
+			requests = true
+		}
+	}
+	server, err := prometheus(ctx, r, t, requests, queries)
+	if err != nil {
+		return nil, err
+	}
+	names := metrics.Names{Requests: *requestsMetric, Latency: *latencyMetric}
+	var measured metrics.Source
+	switch {
+	case !requests:
+		measured = metrics.RestartsOnly{}
+	case *source == "probe":
+		measured = metrics.Probe(t.Cluster, *files.Port, *files.Readiness, probeRate, r.Log)
+	case *source == "prometheus":
+		measured = server.Source(names)
+	default:
+		measured = metrics.Pods(t.Cluster, *files.Port, "/metrics", names, r.Log)
+	}
+	if len(queries) > 0 {
+		measured = server.Queried(measured, queries, t.Service, t.Namespace)
+	}
+	return measured, nil
+}
+
+// prometheus is the server to ask, nil where nobody asks it.
+func prometheus(ctx context.Context, r *action.Run, t deploy.Target, requests bool, queries []string) (*metrics.Server, error) {
+	needed := requests && *source == "prometheus" || len(queries) > 0
+	switch {
+	case !needed:
+		return nil, nil
+	case *prometheusURL == nil:
+		return nil, action.WrongInput("prometheus-url", errors.New("expected where Prometheus is: `metrics: prometheus` and query(…) ask it"))
+	}
+	server, err := metrics.NewServer(*prometheusURL, prometheusToken.Reveal(), t.Cluster, shortest(*stepDuration, *watch), r.Log)
+	if err != nil {
+		return nil, err
+	}
+	if err := server.Check(ctx, queries); err != nil {
+		return nil, &deploy.Refusal{
+			Reason: "the analysis cannot be made, so nothing was begun: " + (*prometheusURL).Redacted(), Err: err,
+			Advice: "check prometheus-url, prometheus-token and whether it can be reached from here",
+		}
+	}
+	return server, nil
+}
+
+// shortest is the least of those that last.
+func shortest(durations ...time.Duration) time.Duration {
+	least := time.Duration(0)
+	for _, d := range durations {
+		if d > 0 && (least == 0 || d < least) {
+			least = d
+		}
+	}
+	return least
+}
