@@ -65,7 +65,6 @@ func init() {
 
 // planned is the promotion that the inputs describe.
 func planned(ctx context.Context, r *action.Run, t deploy.Target, image name.Reference, files *target.Manifests) (promote.Plan, error) {
-func planned(ctx context.Context, r *action.Run, t deploy.Target, image name.Reference, files *target.Manifests) (promote.Plan, error) {
 	file, ramps, err := flagged(r)
 	if err != nil {
 		return promote.Plan{}, err

@@ -68,7 +68,7 @@ func (w *walk) canary(ctx context.Context) error {
 func (w *walk) green(ctx context.Context) error {
 	checks := absolute(w.plan.Checks)
 	idle := slices.DeleteFunc(slices.Clone(checks), func(c analysis.Check) bool {
-		return c.Metric != analysis.Restarts && !w.plan.Probing
+		return c.Metric == analysis.Query || c.Metric != analysis.Restarts && !w.plan.Probing
 	})
 	o := w.observe(ctx, idle, 1, w.router.CanaryPods, nil)
 	err := w.stand(ctx, 100)
