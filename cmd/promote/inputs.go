@@ -47,9 +47,9 @@ var (
 	latencyMetric   = spec.Text("latency-metric", "the histogram of latency in seconds, likewise", action.DefaultText("recognised likewise"))
 	watch           = spec.Duration("watch", "how long the new version is watched after it took over; failing then rolls back", action.Default("2m"))
 	keepPrevious    = spec.Duration("keep-previous", "how long the previous version stays warm, without traffic, for an instant rollback", action.Default("0s"))
-	ramp           = action.ListOf(spec, "ramp", "flags of `flags`, opened step by step once the image is out, each step watched for `step-duration` under the same analysis; what fails is closed again. A flag (its variant that is true) or flag=variant, and its shares", flags.ParseRamp,
+	ramp            = action.ListOf(spec, "ramp", "flags of `flags`, opened step by step once the image is out, each step watched for `step-duration` under the same analysis; what fails is closed again. A flag (its variant that is true) or flag=variant, and its shares", flags.ParseRamp,
 		action.Example("new-checkout: 5%, 25%, 100%"))
-	onInconclusive  = spec.Choice("on-inconclusive", "what too little data to judge leads to",
+	onInconclusive = spec.Choice("on-inconclusive", "what too little data to judge leads to",
 		[]string{string(promote.AbortInconclusive), string(promote.HoldInconclusive), string(promote.AdvanceInconclusive)}, action.Default(string(promote.AbortInconclusive)))
 	services = action.ListOf(spec, "services", "services that are promoted together, `service=image` a line, the image as in `image`: they advance together, and when one fails all return. Each has its own folder of its name below `manifests`", parseMember,
 		action.Example("orders=ghcr.io/acme/orders@sha256:…"))
@@ -70,10 +70,6 @@ func planned(ctx context.Context, r *action.Run, t deploy.Target, image name.Ref
 		return promote.Plan{}, err
 	}
 	measured, err := measured(ctx, r, t, files)
-	if err != nil {
-		return promote.Plan{}, err
-	}
-	passed, err := candidate(ctx, r, t, image)
 	if err != nil {
 		return promote.Plan{}, err
 	}
