@@ -1,7 +1,7 @@
 # Every target prints the plain command behind it.
 
 .DEFAULT_GOAL := help
-.PHONY: help prepare build cluster demo test workflows generate lint fuzz vuln bench-build bench-rollback bench-promote
+.PHONY: help prepare build cluster demo test workflows generate lint fuzz vuln bench-build bench-deploy bench-rollback bench-promote
 
 FUZZTIME ?= 30s
 TOOL     := go tool -modfile=tools/go.mod
@@ -68,6 +68,11 @@ bench-promote: cluster build bin/rollouts-controller ## Promotions of every kind
 bin/rollouts-controller: tools/argo-rollouts/go.mod
 	CGO_ENABLED=0 go build -C tools/argo-rollouts -trimpath -ldflags='-s -w' -o ../../bin/rollouts-controller github.com/argoproj/argo-rollouts/cmd/rollouts-controller
 	@touch $@
+
+bench-deploy: cluster build ## Deploying beside kubectl and helm: time to serve, to a verdict, requests (BENCHFLAGS="-rounds 3 -deadline 20s -sizes 50" is the short of it)
+	CGO_ENABLED=0 go build -C tools/helm -trimpath -ldflags='-s -w' -o ../../bin/helm helm.sh/helm/v4/cmd/helm
+	go build -o bin/bench-deploy ./test/bench/deploy
+	$(IN) bin/bench-deploy -out docs/benchmarks.md $(BENCHFLAGS)
 
 generate: ## Render action.yml files and README tables from the programs' declarations
 	go test ./cmd -run TestDocs -count=1 -update
