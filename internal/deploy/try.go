@@ -19,7 +19,7 @@ import (
 const dryRunsAtOnce = 8
 
 // A release of up to 500 changed objects costs at most 550 requests in all,
-// and a larger one a tenth more than it has objects: what is left of that
+// and a larger one 9 % more than it has objects: what is left of that
 // after the applying is spent on dry runs.
 const (
 	fewest = 550
@@ -104,7 +104,7 @@ func (s *Session) choose(changes []Change, spent int) (tried, judged []int) {
 	for _, c := range changes {
 		kinds[c.Object.GroupKind()] = true
 	}
-	left := max(fewest, n+n/10) - n - around - len(kinds) - spent
+	left := max(fewest, n+n*9/100) - n - around - len(kinds) - spent
 	if left >= n {
 		return tried, nil
 	}

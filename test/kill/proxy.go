@@ -5,6 +5,7 @@
 package kill
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,8 +65,9 @@ func (p Point) String() string {
 // in the order in which they come. It uses credentials of its own, so that the
 // process needs none.
 type Proxy struct {
+	handler http.Handler
 	server  *http.Server
-	address string
+	address string // host:port; kept when it comes back
 	at      Point
 
 	kill chan func() error // takes one: whom to kill is known only once it runs
@@ -91,11 +93,7 @@ func StartProxy(upstream *rest.Config, at Point) (*Proxy, error) {
 		return nil, fmt.Errorf("reach the API server: %w", err)
 	}
 	target = &url.URL{Scheme: target.Scheme, Host: target.Host}
-	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	p := &Proxy{address: listener.Addr().String(), at: at, kill: make(chan func() error, 1)}
+	p := &Proxy{at: at, kill: make(chan func() error, 1)}
 	reverse := &httputil.ReverseProxy{
 		Transport:     transport,
 		FlushInterval: -1, // watches and logs come as they come
@@ -109,22 +107,37 @@ func StartProxy(upstream *rest.Config, at Point) (*Proxy, error) {
 		},
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	}
-	p.server = &http.Server{
-		ReadHeaderTimeout: 10 * time.Second,
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			at := p.note(r)
-			if at && p.at.Moment == Sent {
-				p.strike()
-				panic(http.ErrAbortHandler)
-			}
-			if at && p.at.Moment == Cancelled {
-				p.strike()
-			}
-			reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), here{}, at)))
-		}),
+	p.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		at := p.note(r)
+		if at && p.at.Moment == Sent {
+			p.strike()
+			panic(http.ErrAbortHandler)
+		}
+		if at && p.at.Moment == Cancelled {
+			p.strike()
+		}
+		reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), here{}, at)))
+	})
+	if err := p.Return(); err != nil {
+		return nil, err
 	}
-	go func() { _ = p.server.Serve(listener) }()
 	return p, nil
+}
+
+// Leave is as if the API server went away: connections are cut and nobody
+// listens any more.
+func (p *Proxy) Leave() error { return p.server.Close() }
+
+// Return listens again, where it did before.
+func (p *Proxy) Return() error {
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", cmp.Or(p.address, "127.0.0.1:0"))
+	if err != nil {
+		return err
+	}
+	server := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: p.handler}
+	p.address, p.server = listener.Addr().String(), server
+	go func() { _ = server.Serve(listener) }()
+	return nil
 }
 
 // here is the context key of whether a request is the point.
