@@ -47,6 +47,7 @@ var Victims = []Victim{
 	canary,
 	blueGreen,
 	gateway,
+	ramp,
 	{Name: "rollback", Action: "rollback"},
 	{Name: "settling a canary", Action: "rollback", Inputs: map[string]string{"to": "live"}, Wreck: &Wreck{Of: canary, At: Point{Line: "canary?fieldManager", Moment: Answered}}},
 	{Name: "settling green", Action: "rollback", Inputs: map[string]string{"to": "live"}, Wreck: &Wreck{Of: blueGreen, At: Point{Line: "/deployments/web?fieldManager", Moment: Answered}}},
@@ -62,6 +63,10 @@ var (
 )
 
 var canary = Victim{Name: "promote canary", Action: "promote", Inputs: map[string]string{"strategy": "canary", "steps": "50%", "step-duration": "1s", "watch": "1s"}}
+
+var ramp = Victim{Name: "promote with a ramp", Action: "promote", Inputs: map[string]string{
+	"strategy": "rolling", "watch": "1s", "step-duration": "1s", "flags": "flags.json", "ramp": "new: 50%, 100%",
+}}
 
 // lane is one service with a history, in namespaces of its own, that is
 // brought from one point to the next.
@@ -162,7 +167,10 @@ func (l *lane) want(v Victim) error {
 	if l.gateway != nil {
 		text += route(l.gateway.Namespace, l.gateway.Name, l.host())
 	}
-	return os.WriteFile(filepath.Join(l.workspace, "web.yaml"), []byte(text), 0o600)
+	return errors.Join(
+		os.WriteFile(filepath.Join(l.workspace, "web.yaml"), []byte(text), 0o600),
+		os.WriteFile(filepath.Join(l.workspace, "flags.json"), []byte(flagFile(l.made)), 0o600),
+	)
 }
 
 // inputs is what every use of an action here has, and what is particular.

@@ -33,6 +33,8 @@ spec:
           ports: [{containerPort: 3000}]
           readinessProbe: {httpGet: {path: /readyz, port: 3000}, periodSeconds: 1, timeoutSeconds: 5}
           lifecycle: {preStop: {sleep: {seconds: 4}}}
+          volumeMounts: [{name: flags, mountPath: /etc/flags}]
+      volumes: [{name: flags, configMap: {name: web-flags, optional: true}}]
 ---
 apiVersion: v1
 kind: Service
@@ -66,4 +68,10 @@ spec:
   parentRefs: [{namespace: %s, name: %s}]
   rules: [{backendRefs: [{name: web, port: 80, weight: 100}, {name: web-canary, port: 80, weight: 0}]}]
 `, host, namespace, name)
+}
+
+// flagFile is the n-th release's: what it says of its flag is said by no other,
+// so that nothing is taken over from an earlier ramp.
+func flagFile(n int) string {
+	return fmt.Sprintf(`{"flags": {"new": {"state": "ENABLED", "variants": {"on": true, "off": false}, "defaultVariant": "off", "metadata": {"n": %d}}}}`, n)
 }

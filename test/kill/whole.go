@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/fibership/fibership/internal/flags"
 	"github.com/fibership/fibership/internal/release"
 )
 
@@ -102,6 +103,9 @@ func (l *lane) objects(ctx context.Context, h release.History, live release.Reco
 	for _, u := range wanted {
 		o := release.Describe(u)
 		want[o.Key()] = true
+		if u, err = opened(u, live.Ramp); err != nil {
+			return err
+		}
 		there := found[o.Key()]
 		if there == nil {
 			return fmt.Errorf("%s of release %d is not there", o, live.Revision)
@@ -136,6 +140,33 @@ func selectsAlike(a, b *unstructured.Unstructured) bool {
 	one, _, _ := unstructured.NestedStringMap(a.Object, "spec", "selector")
 	other, _, _ := unstructured.NestedStringMap(b.Object, "spec", "selector")
 	return maps.Equal(one, other)
+}
+
+// opened is the ConfigMap of the flags as the release's ramps left it; any
+// other object as it is.
+func opened(u *unstructured.Unstructured, ramps []release.Ramp) (*unstructured.Unstructured, error) {
+	text, ok, _ := unstructured.NestedString(u.Object, "data", "flags.json")
+	if !ok {
+		return u, nil
+	}
+	file, err := flags.Read(text)
+	for _, r := range ramps {
+		if err != nil {
+			return nil, err
+		}
+		switch r.Outcome {
+		case release.Open:
+			file, err = file.Open(r.Flag, r.Variant, r.Reached)
+		case release.Closed:
+			file, err = file.Open(r.Flag, r.Variant, 0)
+		case release.NotOpened, release.Returned, release.Taken:
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	u = u.DeepCopy()
+	return u, unstructured.SetNestedField(u.Object, file.JSON(), "data", "flags.json")
 }
 
 // missing is where live lacks what want says; empty: nowhere. The server adds
