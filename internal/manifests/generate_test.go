@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
+
+	"github.com/fibership/fibership/internal/flags"
 )
 
 func orders() Service {
@@ -150,5 +152,82 @@ spec: {scaleTargetRef: {kind: Deployment, name: web}, minReplicas: 3, maxReplica
 `
 	if notes := Lint(decode(t, strings.Replace(served, "replicas: 2", "paused: false", 1)+scaler)); len(notes) > 0 {
 		t.Errorf("notes %v", notes)
+	}
+}
+
+func TestGenerate_mountsTheFlagsWhereTheProvidersLook(t *testing.T) {
+	t.Parallel()
+	s := orders()
+	s.Flags = true
+	s.Env = append(s.Env, "FLAGD_RESOLVER=rpc")
+	objs, err := Generate(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, ok := typed[appsv1.Deployment](objs[2])
+	if !ok {
+		t.Fatal("the Deployment does not decode")
+	}
+	pod := d.Spec.Template.Spec
+	path := ""
+	for _, mount := range pod.Containers[0].VolumeMounts {
+		for _, volume := range pod.Volumes {
+			if volume.Name == mount.Name && volume.ConfigMap != nil && volume.ConfigMap.Name == "orders-flags" && mount.ReadOnly && mount.SubPath == "" {
+				path = mount.MountPath
+			}
+		}
+	}
+	env := map[string]string{}
+	for _, variable := range pod.Containers[0].Env {
+		if _, twice := env[variable.Name]; twice {
+			t.Errorf("%s is there twice", variable.Name)
+		}
+		env[variable.Name] = variable.Value
+	}
+	if path != "/etc/flags" || env["FLAGD_OFFLINE_FLAG_SOURCE_PATH"] != "/etc/flags/flags.json" || env["FLAGD_RESOLVER"] != "rpc" {
+		t.Errorf("mounted at %q, env %v", path, env)
+	}
+}
+
+func TestLintFlags_warnsWhereNobodyFollowsThem(t *testing.T) {
+	t.Parallel()
+	file, err := flags.Parse("flags.json", []byte(`{"flags": {"a": {"state": "ENABLED", "variants": {"on": true, "off": false}, "defaultVariant": "off"}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := orders()
+	without, err := Generate(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if notes := LintFlags(without, "orders"); len(notes) != 1 || !strings.Contains(notes[0].Message, "nobody reads the flags") {
+		t.Errorf("without a mount: %v", notes)
+	}
+	s.Flags = true
+	mounted, err := Generate(s)
+	if err == nil {
+		mounted, err = WithFlags(mounted, "orders", file)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if notes := LintFlags(mounted, "orders"); len(notes) > 0 {
+		t.Errorf("mounted: %v", notes)
+	}
+	spec, _ := podSpec(mounted[2].Unstructured)
+	for _, c := range containers(spec) {
+		for _, mount := range entriesOf(c["volumeMounts"]) {
+			mount["subPath"] = "flags.json"
+		}
+	}
+	if notes := LintFlags(mounted, "orders"); len(notes) != 1 || !strings.Contains(notes[0].Message, "subPath") {
+		t.Errorf("by a subPath: %v", notes)
+	}
+	Version(mounted)
+	if name := mounted[len(mounted)-1].GetName(); name != "orders-flags" {
+		t.Errorf("the ConfigMap is called %s", name)
+	}
+	if _, err := WithFlags(mounted, "orders", file); err == nil {
+		t.Error("a second ConfigMap of that name was taken")
 	}
 }
