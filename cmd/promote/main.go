@@ -8,7 +8,6 @@ import (
 
 	"github.com/fibership/fibership/cmd/internal/target"
 	"github.com/fibership/fibership/internal/action"
-	"github.com/fibership/fibership/internal/deploy"
 	"github.com/fibership/fibership/internal/promote"
 )
 
@@ -28,7 +27,7 @@ func run(ctx context.Context, r *action.Run) error {
 	}
 	var result promote.Result
 	if *in.DryRun {
-		result.Result, err = deploy.DryRun(ctx, t, plan.Plan)
+		result.Result, err = promote.DryRun(ctx, t, plan)
 	} else {
 		result, err = promote.Run(ctx, t, plan)
 	}

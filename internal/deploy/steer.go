@@ -94,6 +94,9 @@ func (a *Attempt) leadBack(ctx context.Context, to *release.Record, changes []Ch
 			p.Beside = false
 			h.pins = append(h.pins, p)
 		}
+		if !traffic.Still(ctx, a.Cluster, h.objects, h.pins) { // somebody changed it by hand
+			h.pins = nil
+		}
 	case serves:
 		var err error
 		if h.pins, err = traffic.Pins(ctx, a.Cluster, h.objects, a.Record.Steered.Services); err != nil {

@@ -98,6 +98,11 @@ func (w *walk) judge(ctx context.Context, o *observer, step string, duration tim
 		if err := w.Healthy(ctx); err != nil {
 			return fmt.Errorf("%s: %w", step, err)
 		}
+		if w.Record.Steered != nil {
+			if err := w.router.Held(ctx); err != nil {
+				return fmt.Errorf("%s: %w", step, err)
+			}
+		}
 		switch Decide(w.verdict, elapsed, duration, limit, w.plan.OnInconclusive) {
 		case Advance:
 			w.Log.Linef("%s: %s", step, w.verdict)

@@ -25,8 +25,27 @@ type Router interface {
 	// Shift leads that much traffic to them and gives the share reached, as far
 	// as that follows from what was set.
 	Shift(ctx context.Context, weight int, note traffic.Note) (float64, error)
+	// Held is an error where somebody else changed the live version, which its
+	// traffic is held to.
+	Held(ctx context.Context) error
 	CanaryPods(ctx context.Context) ([]corev1.Pod, error)
 	LivePods(ctx context.Context) ([]corev1.Pod, error)
+}
+
+// DryRun tells what Run would do, and changes nothing.
+func DryRun(ctx context.Context, t deploy.Target, p Plan) (deploy.Result, error) {
+	result, err := deploy.DryRun(ctx, t, p.Plan)
+	if err != nil || result.OnlyFlags || p.Strategy == Rolling {
+		return result, err
+	}
+	s, err := deploy.Peek(ctx, t)
+	if err == nil {
+		_, err = p.router(ctx, s)
+	}
+	if err != nil {
+		result.Status = release.Refused
+	}
+	return result, err
 }
 
 // needs is the rights that leading traffic needs.

@@ -54,11 +54,9 @@ func (w *walk) canary(ctx context.Context) error {
 		if err := w.stand(ctx, weight); err != nil {
 			return err
 		}
-		if err := w.shift(ctx, "canary", before, weight); err != nil {
-			return err
-		}
+		from := before
 		before = weight
-		return nil
+		return w.shift(ctx, "canary", from, weight)
 	})
 }
 

@@ -174,7 +174,7 @@ func (v *versions) Size(ctx context.Context, weight int) error {
 		if live == nil {
 			return fmt.Errorf("the live deployment %s is gone: somebody removed it meanwhile", p.live.Name)
 		}
-		v.pairs[i].live = live
+		v.pairs[i].live.Spec.Replicas = live.Spec.Replicas
 		n := beside(replicas(live), weight)
 		p.canary.Spec.Replicas = &n
 		u, err := encode(p.canary)
@@ -183,6 +183,22 @@ func (v *versions) Size(ctx context.Context, weight int) error {
 		}
 		if _, err := v.cluster.Apply(ctx, u, cluster.ApplyOptions{}); err != nil {
 			return fmt.Errorf("size canary %s to %d: %w", p.canary.Name, n, err)
+		}
+	}
+	return nil
+}
+
+// Held is an error where somebody else rolls out another version of a live
+// Deployment: its new pods would get no requests by a pinned Service. What
+// cannot be read is no error: the next look tells.
+func (v *versions) Held(ctx context.Context) error {
+	for _, p := range v.pairs {
+		live, err := deployment(ctx, v.cluster, release.Object{APIVersion: "apps/v1", Kind: "Deployment", Namespace: p.live.Namespace, Name: p.live.Name})
+		if err != nil {
+			return nil //nolint:nilerr // see above
+		}
+		if live == nil || live.Annotations[revision] != p.live.Annotations[revision] {
+			return fmt.Errorf("deployment %s, which is live, was changed by somebody else meanwhile", p.live.Name)
 		}
 	}
 	return nil

@@ -84,6 +84,23 @@ func Pins(ctx context.Context, c *cluster.Client, objects []*unstructured.Unstru
 	return pins, nil
 }
 
+// Still says whether a version's Services can be held as they are pinned: its
+// Deployments have pods of that ReplicaSet and of no other.
+func Still(ctx context.Context, c *cluster.Client, objects []*unstructured.Unstructured, pins []release.Pinned) bool {
+	for _, p := range pins {
+		u := find(objects, p)
+		if u == nil {
+			return false
+		}
+		for _, d := range behind(objects, u) {
+			if hash, err := oneHash(ctx, c, release.Describe(d)); err != nil || hash != p.Hash {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 func find(objects []*unstructured.Unstructured, s release.Pinned) *unstructured.Unstructured {
 	for _, u := range objects {
 		if isService(u) && u.GetNamespace() == s.Namespace && u.GetName() == s.Name {

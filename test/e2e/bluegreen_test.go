@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fibership/fibership/internal/release"
 	"github.com/fibership/fibership/test/loadgen"
@@ -130,4 +131,36 @@ func (p *place) plain(image string) {
 			p.t.Errorf("service %s selects %v", s.Name, s.Spec.Selector)
 		}
 	}
+}
+
+func TestBlueGreen_goesBackWhenSomebodyChangesTheLiveVersion(t *testing.T) {
+	p := newPlace(t)
+	one, two := p.image("1"), p.image("2")
+	p.deploy(one, nil)
+	p.run(0, "promote", blueGreen(nil))
+	p.deploy(two, nil)
+	load := loadgen.Start(p.url(p.production), 50, true)
+	promotion, err := p.step("promote", blueGreen(map[string]string{"watch": "2m"})).Start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the switch", func(ctx context.Context) bool {
+		s, err := p.Client.Kube.CoreV1().Services(p.production).Get(ctx, "web", metav1.GetOptions{})
+		return err == nil && s.Spec.Selector["fibership.dev/track"] != ""
+	})
+	deployments := p.Client.Kube.AppsV1().Deployments(p.production)
+	patch := `[{"op":"add","path":"/spec/template/metadata/annotations","value":{"by":"hand"}}]`
+	if _, err := deployments.Patch(t.Context(), "web", types.JSONPatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	o, err := promotion.Wait()
+	if err != nil || o.Exit != 1 {
+		t.Fatalf("promote ended with %d, %v; its log:\n%s", o.Exit, err, o.Log)
+	}
+	if counts := load.Stop(); counts.Failed > 0 {
+		t.Errorf("requests: %v", counts)
+	}
+	outputs(t, o, map[string]string{"status": "rolled-back"})
+	contains(t, o.Log, "deployment web, which is live, was changed by somebody else meanwhile")
+	p.plain(one)
 }

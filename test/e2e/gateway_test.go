@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
@@ -233,4 +234,34 @@ func decodeYAML(t *testing.T, text string) *unstructured.Unstructured {
 		t.Fatal(err)
 	}
 	return u
+}
+
+func TestGateway_refusesARouteThatIsNotThere(t *testing.T) {
+	g := newGated(t, testcluster.SharedGateway)
+	g.deploy(g.image("1"), nil)
+	g.run(0, "promote", map[string]string{"strategy": "rolling"})
+	g.deploy(g.image("2"), nil)
+	for _, c := range []struct {
+		inputs map[string]string
+		exit   int
+		says   string
+	}{
+		{map[string]string{"traffic": "gateway"}, 1, "the manifests have 0 HTTPRoutes, and the input route names none"},
+		{map[string]string{"traffic": "gateway", "route": "nowhere"}, 1, "there is no HTTPRoute nowhere"},
+		{map[string]string{"traffic": "gateway", "route": "nowhere", "dry-run": "true"}, 1, "there is no HTTPRoute nowhere"},
+		{map[string]string{"route": "web"}, 2, "expected traffic: gateway beside it"},
+	} {
+		o := g.run(c.exit, "promote", c.inputs)
+		contains(t, o.Log, c.says)
+		if status := o.Outputs["status"]; c.exit == 1 && status != "refused" {
+			t.Errorf("%v: status %q, want refused", c.inputs, status)
+		}
+	}
+	if h := g.history("production", g.production); len(h) != 1 {
+		t.Errorf("%d releases, want the one before", len(h))
+	}
+	services, err := g.Client.Kube.CoreV1().Services(g.production).List(t.Context(), metav1.ListOptions{})
+	if err != nil || len(services.Items) != 1 {
+		t.Errorf("%d services, %v; want web alone", len(services.Items), err)
+	}
 }
