@@ -46,6 +46,10 @@ func newHouse(t *testing.T) *house {
 	return h
 }
 
+// planted is a secret that every container of these tests is given, and that
+// the program for trouble tells.
+const planted = "planted-4f1c9a"
+
 // pods is a template of one container of the web service that is ready when
 // /readyz says so.
 func (h *house) pods(change ...func(*corev1.PodSpec, *corev1.Container)) corev1.PodTemplateSpec {
@@ -58,6 +62,11 @@ func (h *house) pods(change ...func(*corev1.PodSpec, *corev1.Container)) corev1.
 	}
 	for _, c := range change {
 		c(&spec, &spec.Containers[0])
+	}
+	for _, list := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
+		for i := range list {
+			list[i].Env = append(list[i].Env, corev1.EnvVar{Name: "PLANTED", Value: planted})
+		}
 	}
 	return corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "orders"}}, Spec: spec}
 }
@@ -303,6 +312,11 @@ func TestWait_namesTheCause(t *testing.T) {
 			}
 			if f.Next() == "" {
 				t.Error("there is no next step")
+			}
+			var all []string
+			f.Dossier.each(func(s string) string { all = append(all, s); return s })
+			if text := strings.Join(append(all, f.Error(), f.Detail, f.Next()), "\n"); strings.Contains(text, planted) {
+				t.Errorf("a secret is shown:\n%s", text)
 			}
 		})
 	}

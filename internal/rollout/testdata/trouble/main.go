@@ -10,6 +10,9 @@ import (
 
 func main() {
 	fmt.Println("starting")
+	if planted := os.Getenv("PLANTED"); planted != "" { // a service that tells what it should not
+		fmt.Fprintln(os.Stderr, "connecting to postgres://orders:"+planted+"@db/orders with token="+planted)
+	}
 	switch os.Args[1] {
 	case "panic":
 		var orders map[string]int
