@@ -66,10 +66,12 @@ func run(ctx context.Context) error {
 		return err
 	}
 	text += part
+	fmt.Fprintln(os.Stderr, part)
 	if !*noDoomed {
 		if part, err = b.doomed(ctx); err != nil {
 			return err
 		}
+		fmt.Fprintln(os.Stderr, part)
 		text += "\n" + part
 	}
 	if *sizes != "" {
