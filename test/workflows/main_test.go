@@ -70,17 +70,20 @@ func newAct(ctx context.Context, rig *Rig, engine *Engine, ours string) (*Act, e
 	if err != nil {
 		return nil, err
 	}
-	cache, err := filepath.Abs(filepath.Join("testdata", "cache"))
-	if err != nil {
-		return nil, err
+	replaced := map[string]string{"fibership/fibership@v1": ours}
+	for _, name := range []string{"cache", "upload-artifact"} {
+		standIn, err := filepath.Abs(filepath.Join("testdata", name))
+		if err != nil {
+			return nil, err
+		}
+		replaced[regexp.MustCompile(`actions/`+name+`@[0-9a-f]{40}`).FindString(string(pipeline))] = standIn
 	}
 	// In there act keeps checkouts. It would make the folder for us alone, and
 	// build-image compiles as a user who must be able to read them.
 	if err := os.MkdirAll(rig.cached("runner", "act"), 0o755); err != nil {
 		return nil, err
 	}
-	pinned := regexp.MustCompile(`actions/cache@[0-9a-f]{40}`).FindString(string(pipeline))
-	return &Act{rig: rig, engine: engine, replaced: map[string]string{"fibership/fibership@v1": ours, pinned: cache}}, nil
+	return &Act{rig: rig, engine: engine, replaced: replaced}, nil
 }
 
 // publish copies what a `uses:` line gets of this repository, and no more of
