@@ -124,7 +124,7 @@ func (a *Attempt) Apply(ctx context.Context) error {
 	away := a.Record.Steered.Away()
 	return a.send(ctx, func(c Change) bool {
 		service, route := a.steers(c)
-		return !route && !(service && away)
+		return !route && (!service || !away)
 	})
 }
 

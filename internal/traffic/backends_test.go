@@ -173,8 +173,10 @@ func TestBack_givesBackWhatWasThereAndKeepsWhatOthersDid(t *testing.T) {
 		"was left at odd weights before": {steered, steered, false, []string{"test 0 web 60 web-canary 40", "replace 0 web 100 web-canary 0"}, 0},
 		"somebody gave it another port":  {alone, strings.ReplaceAll(steered, "80", "81"), false, []string{"test 0 web 60 web-canary 40", "replace 0 web 100 web-canary 0"}, 0},
 		"somebody took the canary out":   {alone, "[{name: web, port: 80, weight: 60}]", false, nil, 0},
-		"somebody added a backend": {alone, "[{name: other, port: 80, weight: 5}, {name: web, port: 80, weight: 60}, {name: web-canary, port: 80, weight: 40}]", false,
-			[]string{`test 0/backendRefs/1/name "web"`, "add 0/backendRefs/1/weight 100", `test 0/backendRefs/2/name "web-canary"`, "add 0/backendRefs/2/weight 0"}, 1},
+		"somebody added a backend": {
+			alone, "[{name: other, port: 80, weight: 5}, {name: web, port: 80, weight: 60}, {name: web-canary, port: 80, weight: 40}]", false,
+			[]string{`test 0/backendRefs/1/name "web"`, "add 0/backendRefs/1/weight 100", `test 0/backendRefs/2/name "web-canary"`, "add 0/backendRefs/2/weight 0"}, 1,
+		},
 	} {
 		were, err := web.steerable(routeWith(t, c.was))
 		if err != nil {
