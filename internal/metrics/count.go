@@ -38,8 +38,10 @@ func (c Counts) Since(before Counts) float64 {
 }
 
 // Count is how many requests each pod says have reached it, by the metrics
-// that Pods reads. Pods that do not run are left out. The error names what
-// does not tell: then no one can say how many there were.
+// that Pods reads; one that tells none of them counts as 0, since many tell a
+// metric only once it has counted something. Pods that do not run are left out.
+// The error names those that cannot be asked: then nobody can say how many
+// there were.
 func Count(ctx context.Context, to Reacher, port int, path string, names Names, pods []corev1.Pod) (Counts, error) {
 	s := &scraping{scraper: scraper{to, port, path, names, progress.Discard}, says: &once{log: progress.Discard}}
 	var (
