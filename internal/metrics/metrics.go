@@ -1,7 +1,8 @@
 // Package metrics measures the pods of one version — by requests of its own,
-// or from what the pods tell about themselves — and knows nothing of what
-// would be good or bad. Pods are reached through the API server alone, so
-// nothing has to be installed in the cluster and no port has to be open.
+// from what the pods tell about themselves, or from what a Prometheus has
+// scraped of it — and knows nothing of what would be good or bad. Pods, and a
+// Prometheus in the cluster, are reached through the API server, so nothing
+// has to be installed in the cluster and no port has to be open.
 package metrics
 
 import (
@@ -82,7 +83,8 @@ func (o *once) sayf(format string, args ...any) {
 	o.log.Linef("%s", line)
 }
 
-// Names are the metrics that Pods reads; empty ones are recognised.
+// Names are the metrics that Pods and Server.Source read; empty ones are
+// recognised.
 type Names struct {
 	Requests string // a counter or a histogram with the status as a label
 	Latency  string // a histogram in seconds

@@ -155,10 +155,7 @@ func TestParseServerURL_takesAnAddressAndNothingElse(t *testing.T) {
 }
 
 // through notes which service was asked for.
-type through struct {
-	nowhere
-	asked string
-}
+type through struct{ asked string }
 
 func (s *through) ServiceURL(namespace, service string, port int) (*http.Client, *url.URL, error) {
 	s.asked = fmt.Sprintf("%s/%s:%d", namespace, service, port)
@@ -199,7 +196,7 @@ func TestCheck_refusesAQueryThatIsNone(t *testing.T) {
 	if err := s.Check(t.Context(), []string{"sum((x"}); err == nil || !strings.Contains(err.Error(), "parse error") {
 		t.Errorf("a broken one: %v", err)
 	}
-	if err := s.Check(t.Context(), []string{"sum(x{v=\"{{versoin}}\"})"}); err == nil || !strings.Contains(err.Error(), "{{versoin}}") {
+	if err := s.Check(t.Context(), []string{"sum(x{v=\"{{wersion}}\"})"}); err == nil || !strings.Contains(err.Error(), "{{wersion}}") {
 		t.Errorf("an unknown placeholder: %v", err)
 	}
 }

@@ -143,7 +143,7 @@ func (s *Server) value(ctx context.Context, query string, with placeholders) (fl
 	if err != nil {
 		return 0, err
 	}
-	value := math.NaN()
+	var value float64
 	switch a := answer.(type) {
 	case *model.Scalar:
 		value = float64(a.Value)

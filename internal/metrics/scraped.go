@@ -113,7 +113,7 @@ func (s *scraped) Read(ctx context.Context) (analysis.Measurement, error) {
 	}
 	long := max(stale, s.server.pace.interval()*5/2)
 	if s.ledger.silent(long) {
-		return s.measurement(), fmt.Errorf("Prometheus has had no new samples of the pods' metrics for %v", long)
+		return s.measurement(), fmt.Errorf("no new samples of the pods' metrics have come from Prometheus for %v", long)
 	}
 	return s.measurement(), nil
 }

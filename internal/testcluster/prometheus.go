@@ -3,14 +3,20 @@ package testcluster
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // StartPrometheus runs a real Prometheus that scrapes every second what the
@@ -36,7 +42,7 @@ func StartPrometheus(t testing.TB, host, scrapeConfigs string) string {
 	address := freeAddress(t, host)
 	// It ends by a signal and writes what it has: the folder is removed only then.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	command := exec.CommandContext(ctx, program, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"), //nolint:gosec // the program of the test
+	command := exec.CommandContext(ctx, program, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"),
 		"--web.listen-address="+address, "--log.level=warn")
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
 	command.WaitDelay = 10 * time.Second
@@ -68,18 +74,35 @@ func StartPrometheus(t testing.TB, host, scrapeConfigs string) string {
 	return url
 }
 
-// PodScrapes is a scrape configuration of all pods of a namespace, on port
-// 3000, with the labels namespace, pod and version (the pod-template-hash).
-func PodScrapes(namespace string) string {
-	return fmt.Sprintf(`- job_name: pods-%[1]s
-  kubernetes_sd_configs:
-  - {role: pod, kubeconfig_file: %[2]q, namespaces: {names: [%[1]s]}}
-  relabel_configs:
-  - {source_labels: [__meta_kubernetes_pod_ip], target_label: __address__, replacement: "$1:3000"}
-  - {source_labels: [__meta_kubernetes_namespace], target_label: namespace}
-  - {source_labels: [__meta_kubernetes_pod_name], target_label: pod}
-  - {source_labels: [__meta_kubernetes_pod_label_pod_template_hash], target_label: version}
-`, namespace, os.Getenv("KUBECONFIG"))
+// PodScrapes is a scrape configuration of all pods of a namespace that run, on
+// a port, with the labels namespace, pod and version (the pod-template-hash).
+// Debian's Prometheus cannot find pods by itself, so the test tells it.
+func (c *T) PodScrapes(t testing.TB, namespace string, port int) string {
+	t.Helper()
+	type group struct {
+		Targets []string          `json:"targets"`
+		Labels  map[string]string `json:"labels"`
+	}
+	finder := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		pods, err := c.Client.Kube.CoreV1().Pods(namespace).List(r.Context(), metav1.ListOptions{})
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		groups := []group{}
+		for i := range pods.Items {
+			if pod := &pods.Items[i]; pod.Status.PodIP != "" && pod.Status.Phase == corev1.PodRunning {
+				groups = append(groups, group{
+					[]string{net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(port))},
+					map[string]string{"namespace": namespace, "pod": pod.Name, "version": pod.Labels["pod-template-hash"]},
+				})
+			}
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(groups)
+	}))
+	t.Cleanup(finder.Close)
+	return fmt.Sprintf("- job_name: pods\n  http_sd_configs:\n  - {url: %q, refresh_interval: 1s}\n", finder.URL)
 }
 
 // freeAddress is one that nobody listens on at the moment.
