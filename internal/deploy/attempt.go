@@ -297,6 +297,17 @@ func (s *Session) sweep(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// leftovers sweeps where nothing else is to be done: a run may have died in its
+// very last requests, with its release ended already.
+func (s *Session) leftovers(ctx context.Context) {
+	if s.lock == nil { // it only looks
+		return
+	}
+	if err := s.sweep(ctx); err != nil {
+		s.Log.Linef("configuration that no release needs was not swept, the next run does it: %v", err)
+	}
+}
+
 func (s *Session) removeChanged(ctx context.Context, changes []Change) error {
 	var objects []release.Object
 	for _, c := range changes {

@@ -243,6 +243,7 @@ func (s *Session) Prepare(ctx context.Context, p Plan) (Result, error) {
 		result.Record = result.Previous
 		result.Status = release.Unchanged
 		s.Log.Linef("release %d is live with these very objects: nothing to change", result.Record.Revision)
+		s.leftovers(ctx)
 		return result, nil
 	}
 	if err := s.Preflight(ctx, p, result.Changes); err != nil {

@@ -42,6 +42,7 @@ func Rollback(ctx context.Context, t Target, b Back) (Result, error) {
 	if b.To == Live || b.To == Previous && s.settled {
 		result.Record, result.Status = result.Previous, release.Unchanged
 		s.Log.Linef("settled: release %d of %s is live in %s", result.Record.Revision, s.Service, s.Environment)
+		s.leftovers(ctx)
 		return result, nil
 	}
 	plan, err := s.Restore(ctx, b)
