@@ -1,6 +1,7 @@
 package flags
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -10,21 +11,35 @@ import (
 	"sync"
 
 	schemas "github.com/open-feature/flagd-schemas/json"
-	"github.com/xeipuuv/gojsonschema"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 	yamlv3 "go.yaml.in/yaml/v3"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
 )
 
-// schema is flagd's own, compiled once. Both parts come with the module: a
-// reference from one to the other asks no network.
-var schema = sync.OnceValue(func() *gojsonschema.Schema {
-	loader := gojsonschema.NewSchemaLoader()
-	err := loader.AddSchemas(gojsonschema.NewStringLoader(schemas.TargetingSchema))
-	compiled, errCompile := loader.Compile(gojsonschema.NewStringLoader(schemas.FlagSchema))
-	if err := errors.Join(err, errCompile); err != nil {
-		panic(fmt.Sprintf("flagd's schema does not compile: %v", err))
+// schema is flagd's own, compiled once. Both parts come with the module, under
+// the names by which they refer to each other: nothing is loaded from anywhere.
+var schema = sync.OnceValue(func() *jsonschema.Schema {
+	compiler := jsonschema.NewCompiler()
+	compiler.UseLoader(jsonschema.SchemeURLLoader{})
+	for _, part := range []struct{ id, text string }{{targetingID, schemas.TargetingSchema}, {flagsID, schemas.FlagSchema}} {
+		document, err := jsonschema.UnmarshalJSON(strings.NewReader(part.text))
+		if err == nil {
+			err = compiler.AddResource(part.id, document)
+		}
+		if err != nil {
+			panic(fmt.Sprintf("flagd's schema %s cannot be read: %v", part.id, err))
+		}
 	}
-	return compiled
+	return compiler.MustCompile(flagsID)
 })
+
+// The schemas' own names.
+const (
+	flagsID     = "https://flagd.dev/schema/v0/flags.json"
+	targetingID = "https://flagd.dev/schema/v0/targeting.json"
+)
 
 // problem is one thing that is wrong, and where.
 type problem struct {
@@ -103,25 +118,46 @@ func (l lines) problem(path []string, format string, args ...any) problem {
 
 // validate holds JSON against flagd's schema.
 func (l lines) validate(raw []byte) []problem {
-	result, err := schema().Validate(gojsonschema.NewBytesLoader(raw))
-	if err != nil {
+	instance, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
+	if err == nil {
+		err = schema().Validate(instance)
+	}
+	invalid, ok := errors.AsType[*jsonschema.ValidationError](err)
+	switch {
+	case err == nil:
+		return nil
+	case !ok:
 		return []problem{{text: err.Error()}}
 	}
-	var problems, vague []problem
-	for _, e := range result.Errors() {
-		path := strings.Split(e.Context().String("\x00"), "\x00")[1:] // the first is (root)
-		text := strings.TrimPrefix(e.Description(), strings.Join(path, ".")+" ")
-		switch e.(type) {
-		case *gojsonschema.NumberOneOfError, *gojsonschema.NumberAnyOfError, *gojsonschema.NumberAllOfError:
-			vague = append(vague, l.problem(path, "%s", text))
-		default:
-			problems = append(problems, l.problem(path, "%s", text))
-		}
-	}
-	if len(problems) == 0 {
-		return vague // "must validate one and only one schema" says little, but not nothing
+	var problems []problem
+	for _, e := range closest(invalid) {
+		problems = append(problems, l.problem(e.InstanceLocation, "%s", e.ErrorKind.LocalizedString(english)))
 	}
 	return problems
+}
+
+// english is what the schema's problems are told in.
+var english = message.NewPrinter(language.English)
+
+// closest is what is wrong, as closely as it is known. Where one of several
+// forms is wanted, that of them is meant which the value comes nearest to.
+func closest(e *jsonschema.ValidationError) []*jsonschema.ValidationError {
+	if len(e.Causes) == 0 {
+		return []*jsonschema.ValidationError{e}
+	}
+	var all, best []*jsonschema.ValidationError
+	for _, cause := range e.Causes {
+		found := closest(cause)
+		all = append(all, found...)
+		if best == nil || len(found) < len(best) {
+			best = found
+		}
+	}
+	switch e.ErrorKind.(type) {
+	case *kind.OneOf, *kind.AnyOf:
+		return best
+	}
+	return all
 }
 
 // defaults are flags whose defaultVariant is no variant: the schema cannot
