@@ -118,3 +118,24 @@ func section(t *testing.T, text, marker, body string) string {
 	}
 	return between.ReplaceAllLiteralString(text, "<!-- "+marker+" -->\n"+body+"<!-- /"+word+" -->")
 }
+
+// A program that links reflection by method names, as templates do, keeps every
+// exported method of every type: with client-go, 18 MB of them.
+func TestPrograms_staySmall(t *testing.T) {
+	t.Parallel()
+	specs(t) // compiles them
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const most = 42 << 20
+	for _, name := range names {
+		info, err := os.Stat(filepath.Join(cache, "fibership", "docs", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Size() > most {
+			t.Errorf("%s has %d MB, more than %d: does a new dependency call methods by name?", name, info.Size()>>20, most>>20)
+		}
+	}
+}

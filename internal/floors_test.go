@@ -61,26 +61,6 @@ func TestImports_runDownOnly(t *testing.T) {
 	}
 }
 
-// Templates call methods by names that are only known when they run. A program
-// that links them keeps every exported method of every type: with client-go,
-// 18 MB of them.
-func TestPrograms_linkNoTemplates(t *testing.T) {
-	t.Parallel()
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "../cmd/build-image", "../cmd/deploy-staging", "../cmd/promote", "../cmd/rollback").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	packages := strings.Fields(string(out))
-	if !slices.Contains(packages, "k8s.io/client-go/rest") {
-		t.Errorf("only %d packages were seen", len(packages))
-	}
-	for _, p := range packages {
-		if p == "text/template" || p == "html/template" {
-			t.Errorf("%s is linked: `go list -deps -f '{{.ImportPath}} {{.Imports}}' ./cmd/promote` shows by whom", p)
-		}
-	}
-}
-
 func TestWrong_knowsEveryWrongWay(t *testing.T) {
 	t.Parallel()
 	for chain, bad := range map[[2]string]bool{
