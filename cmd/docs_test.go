@@ -42,7 +42,9 @@ func specs(t *testing.T) []action.Spec {
 	for _, name := range names {
 		build = append(build, "./"+name)
 	}
-	if out, err := exec.CommandContext(t.Context(), "go", build...).CombinedOutput(); err != nil {
+	compile := exec.CommandContext(t.Context(), "go", build...)
+	compile.Env = append(os.Environ(), "CGO_ENABLED=0") // as they are shipped
+	if out, err := compile.CombinedOutput(); err != nil {
 		t.Fatalf("go %s: %v\n%s", strings.Join(build, " "), err, out)
 	}
 	var all []action.Spec
