@@ -10,7 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/validation"
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -88,7 +88,7 @@ func Plain(kind schema.GroupKind) bool {
 }
 
 func valid(u *unstructured.Unstructured) field.ErrorList {
-	names := path.ValidatePathSegmentName
+	names := func(name string, _ bool) []string { return content.IsPathSegmentName(name) }
 	plain := Plain(u.GroupVersionKind().GroupKind())
 	if plain {
 		names = validation.NameIsDNSSubdomain

@@ -112,9 +112,9 @@ func (t *together) begin(ctx context.Context) error {
 		a, err := t.sessions[i].Begin(ctx, plan, t.results[i].Changes)
 		if err != nil {
 			t.walks[i] = nil
-			t.fail(ctx, of(m, err))
 			t.results[i].Status = release.Refused
-			return of(m, err)
+			cause := of(m, err)
+			return errors.Join(cause, t.fail(ctx, cause))
 		}
 		w.Attempt = a
 		if group.Revision == 0 {
@@ -208,9 +208,6 @@ func (t *together) fail(ctx context.Context, cause error) error {
 		if err != nil {
 			told = append(told, of(t.members[i], err))
 		}
-	}
-	if len(told) == 0 {
-		return cause
 	}
 	return errors.Join(told...)
 }

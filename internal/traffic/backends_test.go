@@ -175,7 +175,8 @@ func TestBack_givesBackWhatWasThereAndKeepsWhatOthersDid(t *testing.T) {
 		"somebody took the canary out":   {alone, "[{name: web, port: 80, weight: 60}]", false, nil, 0},
 		"somebody added a backend": {
 			alone, "[{name: other, port: 80, weight: 5}, {name: web, port: 80, weight: 60}, {name: web-canary, port: 80, weight: 40}]", false,
-			[]string{`test 0/backendRefs/1/name "web"`, "add 0/backendRefs/1/weight 100", `test 0/backendRefs/2/name "web-canary"`, "add 0/backendRefs/2/weight 0"}, 1,
+			[]string{`test 0/backendRefs/1/name "web"`, "add 0/backendRefs/1/weight 100", `test 0/backendRefs/2/name "web-canary"`, "add 0/backendRefs/2/weight 0"},
+			1,
 		},
 	} {
 		were, err := web.steerable(routeWith(t, c.was))

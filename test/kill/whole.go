@@ -93,7 +93,9 @@ func (l *lane) unlocked(ctx context.Context) error {
 func (l *lane) objects(ctx context.Context, h release.History, live release.Record, wanted []*unstructured.Unstructured) error {
 	labels := map[string]string{"fibership.dev/service": service, "fibership.dev/environment": "production"}
 	found, err := l.client.Live(ctx, l.target, labels, []schema.GroupVersionKind{
-		{Group: "apps", Version: "v1", Kind: "Deployment"}, {Version: "v1", Kind: "Service"}, {Version: "v1", Kind: "ConfigMap"},
+		{Group: "apps", Version: "v1", Kind: "Deployment"},
+		{Version: "v1", Kind: "Service"},
+		{Version: "v1", Kind: "ConfigMap"},
 		{Group: "gateway.networking.k8s.io", Version: "v1", Kind: "HTTPRoute"},
 	})
 	if err != nil {

@@ -42,7 +42,7 @@ type Outcome struct {
 // anything but Pass at a step's end. Errors and latencies of both versions
 // drift over time: what happens to both alike is no fault of the canary.
 func (c Canary) Run(judge Judge) Outcome {
-	random := rand.New(rand.NewPCG(c.Seed, 7)) //nolint:gosec // chance that can be repeated
+	random := rand.New(rand.NewPCG(c.Seed, 7))
 	var now, base analysis.Measurement
 	interval := time.Minute / time.Duration(c.Looks)
 	for step, weight := range c.Steps {
@@ -120,7 +120,7 @@ type Figures struct {
 // one with more errors, under a fresh judge each.
 func Measure(n int, canary func(seed uint64) Canary, moreErrors float64, judge func() Judge) Figures {
 	var f Figures
-	for seed := range uint64(n) { //nolint:gosec // n is a count
+	for seed := range uint64(n) {
 		if canary(seed).Run(judge()).Verdict != analysis.Pass {
 			f.Aborted++
 		}
