@@ -40,7 +40,7 @@ func (b *bench) dooms() []doom {
 		},
 		{
 			name: "image not found", evidence: "the kubelet's word, as event or in the pod's status",
-			more: ready + "        - {name: beside, image: \"" + b.host + "/bench/nothing@sha256:" + strings.Repeat("0", 64) + "\"}\n",
+			more: ready + "        - {name: beside, image: \"" + b.Host + "/bench/nothing@sha256:" + strings.Repeat("0", 64) + "\"}\n",
 			seen: func(ctx context.Context, p *place) (bool, error) {
 				is, err := p.status(ctx, func(c corev1.ContainerStatus) bool {
 					return c.State.Waiting != nil && strings.Contains(c.State.Waiting.Message, "not found")
@@ -56,7 +56,7 @@ func (b *bench) dooms() []doom {
 			more: "          readinessProbe: {httpGet: {path: /nothing/here, port: 3000}, periodSeconds: 1}\n",
 			seen: func(ctx context.Context, p *place) (bool, error) {
 				return p.status(ctx, func(c corev1.ContainerStatus) bool {
-					return c.Image == p.images[1] && !c.Ready && c.State.Running != nil && time.Since(c.State.Running.StartedAt.Time) > 2*time.Second
+					return c.Image == p.Images[1] && !c.Ready && c.State.Running != nil && time.Since(c.State.Running.StartedAt.Time) > 2*time.Second
 				})
 			},
 		},
@@ -107,7 +107,7 @@ func (b *bench) doomed(ctx context.Context) (string, error) {
 }
 
 func (p *place) doom(ctx context.Context, d doom) (told, error) {
-	if err := p.write(manifests(p.images[1], "doomed", d.more)); err != nil {
+	if err := p.write(manifests(p.Images[1], "doomed", d.more)); err != nil {
 		return told{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, *deadline+patience)
@@ -121,7 +121,7 @@ func (p *place) doom(ctx context.Context, d doom) (told, error) {
 		seen <- err
 	}()
 	log := &listener{word: []byte("; doomed: ")}
-	err := p.tool.deploy(ctx, p, p.images[1], *deadline, log)
+	err := p.tool.deploy(ctx, p, p.Images[1], *deadline, log)
 	t := told{back: time.Since(began)}
 	if !errors.Is(err, errTold) {
 		return t, fmt.Errorf("it did not fail: %w", err)
@@ -170,7 +170,7 @@ func (l *listener) when() time.Time {
 }
 
 func (p *place) status(ctx context.Context, ok func(corev1.ContainerStatus) bool) (bool, error) {
-	pods, err := p.client.Kube.CoreV1().Pods(p.namespace).List(ctx, metav1.ListOptions{})
+	pods, err := p.Client.Kube.CoreV1().Pods(p.namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return false, err
 	}
@@ -185,7 +185,7 @@ func (p *place) status(ctx context.Context, ok func(corev1.ContainerStatus) bool
 }
 
 func (p *place) event(ctx context.Context, reason, words string) (bool, error) {
-	events, err := p.client.Kube.CoreV1().Events(p.namespace).List(ctx, metav1.ListOptions{FieldSelector: "reason=" + reason})
+	events, err := p.Client.Kube.CoreV1().Events(p.namespace).List(ctx, metav1.ListOptions{FieldSelector: "reason=" + reason})
 	if err != nil {
 		return false, err
 	}

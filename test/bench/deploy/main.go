@@ -8,19 +8,16 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/fibership/fibership/internal/cluster"
-	"github.com/fibership/fibership/internal/testcluster"
 	"github.com/fibership/fibership/test/bench/paper"
+	"github.com/fibership/fibership/test/bench/stage"
 )
 
 var (
@@ -43,23 +40,11 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	host := os.Getenv("FIBERSHIP_TEST_REGISTRY")
-	if host == "" {
-		return errors.New("FIBERSHIP_TEST_REGISTRY is not set: run it as bin/cluster in -- bin/bench-deploy")
-	}
-	client, err := cluster.Connect(cluster.Options{})
+	ground, err := stage.Set(ctx, *bin)
 	if err != nil {
 		return err
 	}
-	b := &bench{client: client, host: host}
-	if b.bin, err = filepath.Abs(*bin); err != nil {
-		return err
-	}
-	for i := range b.images {
-		if b.images[i], err = testcluster.Publish(ctx, host, "bench/web", fmt.Sprint(i+1)); err != nil {
-			return fmt.Errorf("publish the service: %w", err)
-		}
-	}
+	b := &bench{ground}
 	text := paper.Machine() + "\n\n"
 	part, err := b.serving(ctx)
 	if err != nil {
@@ -96,9 +81,4 @@ func run(ctx context.Context) error {
 }
 
 // bench is what every part of the run shares.
-type bench struct {
-	client *cluster.Client
-	bin    string
-	host   string // of the registry
-	images [2]string
-}
+type bench struct{ *stage.Stage }

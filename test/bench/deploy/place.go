@@ -32,7 +32,7 @@ func (b *bench) newPlace(ctx context.Context, t tool) (p *place, err error) {
 	if p.folder, err = os.MkdirTemp("", "fibership-bench-"); err != nil {
 		return p, err
 	}
-	if p.proxy, err = kill.StartProxy(b.client.REST, kill.Point{}); err != nil {
+	if p.proxy, err = kill.StartProxy(b.Client.REST, kill.Point{}); err != nil {
 		return p, err
 	}
 	content, err := p.proxy.Kubeconfig()
@@ -44,7 +44,7 @@ func (b *bench) newPlace(ctx context.Context, t tool) (p *place, err error) {
 		return p, err
 	}
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: p.namespace}}
-	_, err = b.client.Kube.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{})
+	_, err = b.Client.Kube.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{})
 	return p, err
 }
 
@@ -67,7 +67,7 @@ func (p *place) remove(ctx context.Context) error {
 		_ = p.proxy.Close()
 	}
 	return errors.Join(os.RemoveAll(p.folder),
-		p.client.Kube.CoreV1().Namespaces().Delete(context.WithoutCancel(ctx), p.namespace, metav1.DeleteOptions{}))
+		p.Client.Kube.CoreV1().Namespaces().Delete(context.WithoutCancel(ctx), p.namespace, metav1.DeleteOptions{}))
 }
 
 // write puts the manifests where the tools want them: helm's chart holds the
@@ -113,7 +113,7 @@ func (p *place) sh(ctx context.Context, commands ...[]string) error {
 // pods looks at the pods again and again, past the proxy.
 func (p *place) pods(ctx context.Context, ok func([]corev1.Pod) bool) error {
 	return every(ctx, func() (bool, error) {
-		list, err := p.client.Kube.CoreV1().Pods(p.namespace).List(ctx, metav1.ListOptions{})
+		list, err := p.Client.Kube.CoreV1().Pods(p.namespace).List(ctx, metav1.ListOptions{})
 		return err == nil && ok(list.Items), err
 	})
 }

@@ -17,11 +17,11 @@ func (b *bench) requests(ctx context.Context, sizes []int) (string, error) {
 		if err := b.within(ctx, func(p *place) error {
 			fmt.Fprintf(&text, "| %s | %d |", p.tool.name, n)
 			for _, words := range []string{"one", "one", "two"} {
-				if err := p.write(many(p.images[0], words, n)); err != nil {
+				if err := p.write(many(p.Images[0], words, n)); err != nil {
 					return err
 				}
 				before := p.proxy.Requests()
-				if err := p.tool.deploy(ctx, p, p.images[0], patience, io.Discard); err != nil {
+				if err := p.tool.deploy(ctx, p, p.Images[0], patience, io.Discard); err != nil {
 					return err
 				}
 				fmt.Fprintf(&text, " %d |", p.proxy.Requests()-before)

@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/fibership/fibership/test/bench/paper"
 )
 
 // took is what one tool took, over all rounds.
@@ -56,7 +58,7 @@ func (b *bench) serving(ctx context.Context) (text string, err error) {
 // release brings the n-th release: the two images in turn, and each time
 // another configuration.
 func (p *place) release(ctx context.Context, n int) error {
-	image := p.images[n%2]
+	image := p.Images[n%2]
 	if err := p.write(manifests(image, fmt.Sprintf("configuration %d", n), ready)); err != nil {
 		return err
 	}
@@ -66,14 +68,14 @@ func (p *place) release(ctx context.Context, n int) error {
 func (t *took) round(ctx context.Context, p *place, n int) error {
 	quiet, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if err := p.pods(quiet, func(pods []corev1.Pod) bool { return len(pods) == replicas && serve(pods, p.images[(n+1)%2]) }); err != nil {
+	if err := p.pods(quiet, func(pods []corev1.Pod) bool { return len(pods) == replicas && serve(pods, p.Images[(n+1)%2]) }); err != nil {
 		return fmt.Errorf("wait for the end of the round before: %w", err)
 	}
 	var until, done time.Duration
 	began := time.Now()
 	group, watch := errgroup.WithContext(quiet)
 	group.Go(func() error {
-		err := p.pods(watch, func(pods []corev1.Pod) bool { return serve(pods, p.images[n%2]) })
+		err := p.pods(watch, func(pods []corev1.Pod) bool { return serve(pods, p.Images[n%2]) })
 		until = time.Since(began)
 		return err
 	})
@@ -112,21 +114,7 @@ func servingTable(all []*took) string {
 	fmt.Fprintf(&text, "### Until a release serves\n\n%d rounds each, in turn, every round another image and another configuration of a service of %d pods. Each tool goes through a proxy of its own; `deploy-staging` also looks at all that is in its way before it writes, keeps a record and sends a smoke test.\n\n", len(all[0].new), replicas)
 	text.WriteString("| | from the call until all pods are new and ready: median (least to most) | ours ÷ this | until the command returns: median (least to most) | ours ÷ this |\n|---|---:|---:|---:|---:|\n")
 	for _, t := range all {
-		fmt.Fprintf(&text, "| %s | %s | %.2f | %s | %.2f |\n", t.name, spread(t.new), ratio(all[0].new, t.new), spread(t.done), ratio(all[0].done, t.done))
+		fmt.Fprintf(&text, "| %s | %s | %.2f | %s | %.2f |\n", t.name, paper.Spread(t.new), paper.Ratio(all[0].new, t.new), paper.Spread(t.done), paper.Ratio(all[0].done, t.done))
 	}
 	return text.String()
-}
-
-func spread(times []time.Duration) string {
-	return fmt.Sprintf("%.2f s (%.2f to %.2f)", median(times).Seconds(), slices.Min(times).Seconds(), slices.Max(times).Seconds())
-}
-
-func ratio(ours, theirs []time.Duration) float64 {
-	return median(ours).Seconds() / median(theirs).Seconds()
-}
-
-func median(times []time.Duration) time.Duration {
-	sorted := slices.Sorted(slices.Values(times))
-	n := len(sorted)
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }

@@ -24,7 +24,7 @@ var tools = []tool{
 		name: "Fibership `deploy-staging`",
 		deploy: func(ctx context.Context, p *place, image string, limit time.Duration, log io.Writer) error {
 			o, err := runner.Step{
-				Binary: filepath.Join(p.bin, "deploy-staging"), Workspace: p.folder, Log: log,
+				Binary: filepath.Join(p.Bin, "deploy-staging"), Workspace: p.folder, Log: log,
 				Inputs: map[string]string{
 					"service": "web", "namespace": p.namespace, "image": image, "manifests": "web.yaml",
 					"kubeconfig": p.kubeconfig, "timeout": limit.String(),
@@ -48,7 +48,7 @@ var tools = []tool{
 	{
 		name: "`helm upgrade --wait`",
 		deploy: func(ctx context.Context, p *place, _ string, limit time.Duration, _ io.Writer) error {
-			return p.sh(ctx, []string{filepath.Join(p.bin, "helm"), "--namespace", p.namespace, "upgrade", "--install", "web", "chart", "--wait", "--timeout", limit.String()})
+			return p.sh(ctx, []string{filepath.Join(p.Bin, "helm"), "--namespace", p.namespace, "upgrade", "--install", "web", "chart", "--wait", "--timeout", limit.String()})
 		},
 	},
 }

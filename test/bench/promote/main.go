@@ -9,19 +9,16 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/fibership/fibership/internal/cluster"
-	"github.com/fibership/fibership/internal/testcluster"
 	"github.com/fibership/fibership/test/bench/paper"
+	"github.com/fibership/fibership/test/bench/stage"
 )
 
 var (
@@ -47,10 +44,11 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	host := os.Getenv("FIBERSHIP_TEST_REGISTRY")
-	if host == "" {
-		return errors.New("FIBERSHIP_TEST_REGISTRY is not set: run it as bin/cluster in -- bin/bench-promote")
+	ground, err := stage.Set(ctx, *bin)
+	if err != nil {
+		return err
 	}
+	client, folder, images := ground.Client, ground.Bin, ground.Images
 	shared, err := parseGateway(os.Getenv("FIBERSHIP_TEST_GATEWAY"))
 	if err != nil {
 		return err
@@ -58,20 +56,6 @@ func run(ctx context.Context) error {
 	slow, err := parseGateway(os.Getenv("FIBERSHIP_TEST_SLOW_GATEWAY"))
 	if err != nil {
 		return err
-	}
-	client, err := cluster.Connect(cluster.Options{})
-	if err != nil {
-		return err
-	}
-	folder, err := filepath.Abs(*bin)
-	if err != nil {
-		return err
-	}
-	var images [2]string
-	for i := range images {
-		if images[i], err = testcluster.Publish(ctx, host, "bench/web", fmt.Sprint(i+1)); err != nil {
-			return fmt.Errorf("publish the service: %w", err)
-		}
 	}
 	text := paper.Machine() + "\n\n"
 	var all []lost
@@ -115,7 +99,7 @@ func lostTable(all []lost) string {
 		for kind, n := range l.kinds {
 			failed += fmt.Sprintf("; %d × %s", n, kind)
 		}
-		fmt.Fprintf(&text, "| %s | %d | %.1f s | %d | %s |\n", l.name, l.runs, median(l.took).Seconds(), l.sent, failed)
+		fmt.Fprintf(&text, "| %s | %d | %.1f s | %d | %s |\n", l.name, l.runs, paper.Median(l.took).Seconds(), l.sent, failed)
 	}
 	return text.String()
 }
@@ -124,20 +108,11 @@ func paceTable(p pace, theirs []time.Duration) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "A canary by replicas of three steps (%s), %d times:\n\n", weights, len(p.beyond))
 	text.WriteString("| | median | most |\n|---|---:|---:|\n")
-	fmt.Fprintf(&text, "| beyond what it has to wait, for each step | %.2f s | %.2f s |\n", median(p.beyond).Seconds(), slices.Max(p.beyond).Seconds())
+	fmt.Fprintf(&text, "| beyond what it has to wait, for each step | %.2f s | %.2f s |\n", paper.Median(p.beyond).Seconds(), slices.Max(p.beyond).Seconds())
 	if len(theirs) > 0 {
-		fmt.Fprintf(&text, "| the same by Argo Rollouts | %.2f s | %.2f s |\n", median(theirs).Seconds(), slices.Max(theirs).Seconds())
+		fmt.Fprintf(&text, "| the same by Argo Rollouts | %.2f s | %.2f s |\n", paper.Median(theirs).Seconds(), slices.Max(theirs).Seconds())
 	}
-	fmt.Fprintf(&text, "| a version that answers nothing but errors: from the first bad answer to the last | %.2f s | %.2f s |\n", median(p.bad).Seconds(), slices.Max(p.bad).Seconds())
+	fmt.Fprintf(&text, "| a version that answers nothing but errors: from the first bad answer to the last | %.2f s | %.2f s |\n", paper.Median(p.bad).Seconds(), slices.Max(p.bad).Seconds())
 	fmt.Fprintf(&text, "| bad answers of %d | %d | %d |\n", slices.Max(p.within), slices.Sorted(slices.Values(p.wrong))[len(p.wrong)/2], slices.Max(p.wrong))
 	return text.String()
-}
-
-func median(times []time.Duration) time.Duration {
-	if len(times) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(times))
-	n := len(sorted)
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }

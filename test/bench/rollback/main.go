@@ -9,27 +9,26 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 
 	"github.com/fibership/fibership/internal/cluster"
-	"github.com/fibership/fibership/internal/testcluster"
 	"github.com/fibership/fibership/test/bench/paper"
+	"github.com/fibership/fibership/test/bench/stage"
 	"github.com/fibership/fibership/test/kill"
 )
 
 var (
-	bin    = flag.String("bin", "bin", "the folder of the actions' binaries and of helm")
-	rounds = flag.Int("rounds", 10, "how often each of the tools rolls back")
-	sample = flag.Int("kill-sample", 0, "how many points of each action are killed at; 0: every request, before and after")
-	lanes  = flag.Int("kill-lanes", 2, "how many points of each action are tried at once")
-	noKill = flag.Bool("no-kill", false, "measure only")
-	out    = flag.String("out", "", "a Markdown file whose section on rollback is replaced; empty: standard output only")
+	bin      = flag.String("bin", "bin", "the folder of the actions' binaries and of helm")
+	rounds   = flag.Int("rounds", 10, "how often each of the tools rolls back")
+	sample   = flag.Int("kill-sample", 0, "how many points of each action are killed at; 0: every request, before and after")
+	lanes    = flag.Int("kill-lanes", 2, "how many points of each action are tried at once")
+	onlyKill = flag.Bool("only-kill", false, "do not measure")
+	noKill   = flag.Bool("no-kill", false, "measure only")
+	out      = flag.String("out", "", "a Markdown file whose sections on rollback and kills are replaced; empty: standard output only")
 )
 
 func main() {
@@ -43,42 +42,37 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	host := os.Getenv("FIBERSHIP_TEST_REGISTRY")
-	if host == "" {
-		return errors.New("FIBERSHIP_TEST_REGISTRY is not set: run it as bin/cluster in -- bin/bench-rollback")
-	}
-	client, err := cluster.Connect(cluster.Options{})
+	ground, err := stage.Set(ctx, *bin)
 	if err != nil {
 		return err
 	}
-	folder, err := filepath.Abs(*bin)
-	if err != nil {
-		return err
-	}
-	var images [2]string
-	for i := range images {
-		if images[i], err = testcluster.Publish(ctx, host, "bench/web", fmt.Sprint(i+1)); err != nil {
-			return fmt.Errorf("publish the service: %w", err)
-		}
-	}
-	machine := paper.Machine()
-	measured, err := compare(ctx, client, folder, images)
-	if err != nil {
-		return err
-	}
-	text := machine + "\n\n" + table(measured)
-	if !*noKill {
-		killed, err := killAll(ctx, client, folder, images)
+	machine := paper.Machine() + "\n\n"
+	if !*onlyKill {
+		measured, err := compare(ctx, ground.Client, ground.Bin, ground.Images)
 		if err != nil {
 			return err
 		}
-		text += "\n" + killed
+		if err := tell("rollback", "## Rollback\n\n"+machine+table(measured)); err != nil {
+			return err
+		}
 	}
+	if *noKill {
+		return nil
+	}
+	killed, err := killAll(ctx, ground.Client, ground.Bin, ground.Images)
+	if err != nil {
+		return err
+	}
+	return tell("kill", "## Killed at any request\n\n"+machine+killed)
+}
+
+// tell prints a section, and puts it into the file.
+func tell(section, text string) error {
 	fmt.Println(text)
 	if *out == "" {
 		return nil
 	}
-	return paper.ReplaceSection(*out, "rollback", "## Rollback\n\n"+text)
+	return paper.ReplaceSection(*out, section, text)
 }
 
 // killAll tries the kill matrix and tells of it as Markdown.

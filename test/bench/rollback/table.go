@@ -2,9 +2,9 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"strings"
-	"time"
+
+	"github.com/fibership/fibership/test/bench/paper"
 )
 
 // table is what was measured, as Markdown: medians, with the least and the
@@ -15,22 +15,8 @@ func table(all []*measured) string {
 	text.WriteString("| | from the call until all pods are old: median (least to most) | ours ÷ this | until the command returns: median (least to most) | ours ÷ this | configuration restored | requests failed |\n|---|---:|---:|---:|---:|---:|---:|\n")
 	for _, m := range all {
 		fmt.Fprintf(&text, "| %s | %s | %.2f | %s | %.2f | %d of %d | %d of %d |\n", m.name,
-			spread(m.old), ratio(all[0].old, m.old), spread(m.done), ratio(all[0].done, m.done),
+			paper.Spread(m.old), paper.Ratio(all[0].old, m.old), paper.Spread(m.done), paper.Ratio(all[0].done, m.done),
 			m.configuration, len(m.old), m.failed, m.sent)
 	}
 	return text.String()
-}
-
-func spread(times []time.Duration) string {
-	return fmt.Sprintf("%.2f s (%.2f to %.2f)", median(times).Seconds(), slices.Min(times).Seconds(), slices.Max(times).Seconds())
-}
-
-func ratio(ours, theirs []time.Duration) float64 {
-	return median(ours).Seconds() / median(theirs).Seconds()
-}
-
-func median(times []time.Duration) time.Duration {
-	sorted := slices.Sorted(slices.Values(times))
-	n := len(sorted)
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
