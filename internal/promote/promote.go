@@ -8,6 +8,7 @@ package promote
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/fibership/fibership/internal/deploy"
 	"github.com/fibership/fibership/internal/metrics"
 	"github.com/fibership/fibership/internal/release"
+	"github.com/fibership/fibership/internal/rollout"
 )
 
 // Strategy is how the new version takes over.
@@ -124,7 +126,17 @@ func (w *walk) ready(ctx context.Context, point int, what string) error {
 	return w.meet(ctx, point, what)
 }
 
+// run brings the new version to where its release is good. One that cannot run
+// has failed, whether or not there was something to measure yet.
 func (w *walk) run(ctx context.Context) error {
+	err := w.steps(ctx)
+	if _, doomed := errors.AsType[*rollout.Failure](err); doomed {
+		w.verdict, w.judged = analysis.Fail, true
+	}
+	return err
+}
+
+func (w *walk) steps(ctx context.Context) error {
 	if err := w.Before(ctx, w.plan.Before); err != nil {
 		return err
 	}

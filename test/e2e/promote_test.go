@@ -73,6 +73,17 @@ func TestPromote_abortsACanaryThatErrs(t *testing.T) {
 	}
 }
 
+func TestPromote_condemnsAVersionThatCannotRun(t *testing.T) {
+	p := newPlace(t)
+	p.deploy(p.image("1"), nil)
+	p.run(0, "promote", map[string]string{"strategy": "rolling"})
+	p.deploy(p.image("2"), nil)
+	o := p.run(1, "promote", map[string]string{"env": "CRASH_AFTER=0s"})
+	outputs(t, o, map[string]string{"status": "rolled-back", "verdict": "fail"})
+	contains(t, o.Log, "exit code 3")
+	p.settled(p.image("1"))
+}
+
 func TestPromote_withoutDataIsInconclusiveAndAborts(t *testing.T) {
 	p := newPlace(t)
 	p.deploy(p.image("1"), nil)
