@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -22,6 +23,8 @@ type Matrix struct {
 	Sample     int               // how many points of each victim are tried; 0: all
 	From       int               // the first request that is killed at; 0: 1
 	OnlyCancel bool              // no kills
+	Once       bool              // each request once, before or after in turn, and no cancels
+	Until      time.Time         // no point is begun after it; zero: all are
 	Seed       uint64            // chooses the sample
 	Tell       func(tried Tried) // told of every point; never two at once
 	Counted    func(string, int) // told of how many requests a victim makes; likewise
@@ -92,6 +95,9 @@ func (m *Matrix) victim(ctx context.Context, v Victim, report *Report) (err erro
 	group.Go(func() error {
 		defer close(points)
 		for _, p := range m.points(requests) {
+			if !m.Until.IsZero() && time.Now().After(m.Until) {
+				return nil
+			}
 			select {
 			case points <- p:
 			case <-some.Done():

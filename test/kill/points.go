@@ -29,15 +29,21 @@ func (m *Matrix) points(requests int) []Point {
 	var all []Point
 	for n := max(1, m.From); n <= requests; n++ {
 		for moment := range moments {
+			if m.Once && int(moment) != n%2 { // sent and answered in turn
+				continue
+			}
 			if !m.OnlyCancel || moment == Cancelled {
 				all = append(all, Point{Request: n, Moment: moment})
 			}
 		}
 	}
+	chance := mathrand.New(mathrand.NewPCG(m.Seed, 5))
 	if m.Sample <= 0 || m.Sample >= len(all) {
+		if !m.Until.IsZero() { // what is tried by then is from everywhere
+			chance.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+		}
 		return all
 	}
-	chance := mathrand.New(mathrand.NewPCG(m.Seed, 5))
 	var some []Point
 	for i := range m.Sample { // one of each stretch
 		from, to := i*len(all)/m.Sample, (i+1)*len(all)/m.Sample

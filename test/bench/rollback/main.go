@@ -13,7 +13,9 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/fibership/fibership/internal/cluster"
 	"github.com/fibership/fibership/test/bench/paper"
@@ -26,6 +28,9 @@ var (
 	rounds   = flag.Int("rounds", 10, "how often each of the tools rolls back")
 	sample   = flag.Int("kill-sample", 0, "how many points of each action are killed at; 0: every request, before and after")
 	lanes    = flag.Int("kill-lanes", 2, "how many points of each action are tried at once")
+	killOnce = flag.Bool("kill-once", false, "kill at each request once, before or after it in turn")
+	killOnly = flag.String("kill-only", "", "kill only these, with commas between; empty: all")
+	killFor  = flag.Duration("kill-for", 0, "begin no point after so long; 0: try all")
 	onlyKill = flag.Bool("only-kill", false, "do not measure")
 	noKill   = flag.Bool("no-kill", false, "measure only")
 	out      = flag.String("out", "", "a Markdown file whose sections on rollback and kills are replaced; empty: standard output only")
@@ -81,14 +86,20 @@ func killAll(ctx context.Context, client *cluster.Client, folder string, images 
 	if err != nil {
 		return "", err
 	}
-	counts := map[string]int{}
+	victims := kill.Victims
+	if *killOnly != "" {
+		names := strings.Split(*killOnly, ",")
+		victims = slices.DeleteFunc(slices.Clone(victims), func(v kill.Victim) bool { return !slices.Contains(names, v.Name) })
+	}
+	counts, tried := map[string]int{}, map[string]int{}
 	done := 0
 	m := &kill.Matrix{
 		Gateway: gateway,
-		Client:  client, Bin: folder, Images: images, Victims: kill.Victims, Lanes: *lanes, Sample: *sample, Seed: 1,
+		Client:  client, Bin: folder, Images: images, Victims: victims, Lanes: *lanes, Sample: *sample, Seed: 1, Once: *killOnce,
 		Counted: func(victim string, requests int) { counts[victim] = requests },
 		Tell: func(t kill.Tried) {
 			done++
+			tried[t.Victim]++
 			if t.Err != nil {
 				fmt.Fprintf(os.Stderr, "%v: %v\n%s\n", t, t.Err, t.Log)
 			} else if done%20 == 0 {
@@ -96,15 +107,18 @@ func killAll(ctx context.Context, client *cluster.Client, folder string, images 
 			}
 		},
 	}
+	if *killFor > 0 {
+		m.Until = time.Now().Add(*killFor)
+	}
 	report, err := m.Run(ctx)
 	if err != nil {
 		return "", err
 	}
 	var text strings.Builder
 	text.WriteString("Killed by SIGKILL at requests to the API server, before the server sees the request and after it has done it; then another run comes (`rollback` with `to: live`, the same run again, or a plain `rollback`, in turn).\n\n")
-	text.WriteString("| killed | requests of one run |\n|---|---:|\n")
-	for _, v := range kill.Victims {
-		fmt.Fprintf(&text, "| %s | %d |\n", v.Name, counts[v.Name])
+	text.WriteString("| killed | requests of one run | points tried |\n|---|---:|---:|\n")
+	for _, v := range victims {
+		fmt.Fprintf(&text, "| %s | %d | %d |\n", v.Name, counts[v.Name], tried[v.Name])
 	}
 	fmt.Fprintf(&text, "\n| points tried | killed there | ended before | not on exactly one release after the next run | requests of users | lost |\n|---:|---:|---:|---:|---:|---:|\n| %d | %d | %d | %d | %d | %d |\n",
 		report.Points, report.Reached, report.Points-report.Reached, len(report.Failed), report.Sent, report.Lost)
