@@ -45,7 +45,7 @@ test: cluster workflows ## Everything that can run here: units, real API server,
 	go test -C examples/orders ./...
 	go test -C test/cluster -timeout 30m ./pki ./provision ./rig ./nameserver ./cmd/cluster
 	$(IN) go test -count=1 -timeout 30m -p 4 -parallel 8 $$(go list ./... | grep -v -e /test/e2e$$ -e /test/workflows$$)
-	$(IN) go test -count=1 -timeout 30m -parallel 8 ./test/e2e
+	$(IN) go test -count=1 -timeout 30m -parallel 6 ./test/e2e
 	$(IN) go test -count=1 -timeout 30m ./test/workflows
 
 bin/ko: tools/ko/go.mod

@@ -47,6 +47,8 @@ func TestPromote_cancelledReturnsInTime(t *testing.T) {
 	if h := p.history("production", p.production); h[0].Status != release.RolledBack {
 		t.Errorf("release %d is %s, want rolled-back", h[0].Revision, h[0].Status)
 	}
+	// Within the runner's grace nobody waits for the cluster's collector.
+	eventually(t, "the canary's end", func(context.Context) bool { return p.pods(p.production, "fibership.dev/track=canary") == 0 })
 	p.settled(one)
 }
 
