@@ -13,10 +13,8 @@ import (
 
 func main() {
 	if fault != "" && fault == os.Getenv("STAGE") {
-		time.AfterFunc(time.Second, func() {
-			fmt.Fprintln(os.Stderr, "fatal: version", version, "does not work in", fault)
-			os.Exit(3)
-		})
+		fmt.Fprintln(os.Stderr, "fatal: version", version, "does not work in", fault)
+		os.Exit(3)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
