@@ -46,6 +46,7 @@ func argo(ctx context.Context, client *cluster.Client, bin string, images [2]str
 	if err := p.rollout(ctx, 0); err != nil {
 		return found, err
 	}
+	p.live = 0
 	dyn, err := dynamic.NewForConfig(client.REST)
 	if err != nil {
 		return found, err

@@ -106,7 +106,7 @@ func (s scenario) run(ctx context.Context, client *cluster.Client, bin string, i
 
 // begin brings the first version to production and gives the URL of users.
 func (s scenario) begin(ctx context.Context, p *place) (string, error) {
-	if err := p.write("production.yaml", manifests(replicas, "")+s.route()); err != nil {
+	if err := p.write("production.yaml", manifests(replicas, "")+s.route(p)); err != nil {
 		return "", err
 	}
 	if err := p.pass(ctx, 0); err != nil {
@@ -126,7 +126,10 @@ func (s scenario) begin(ctx context.Context, p *place) (string, error) {
 	return fmt.Sprintf("http://%s/", svc.Spec.ClusterIP), nil
 }
 
-func (s scenario) route() string {
+// host tells this place's requests from those of others at the same Gateway.
+func (p *place) host() string { return p.production + ".test" }
+
+func (s scenario) route(p *place) string {
 	if s.gateway.parent == "" {
 		return ""
 	}
@@ -136,11 +139,12 @@ apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
 metadata: {name: web}
 spec:
-  parentRefs: [{namespace: %s, name: %s}]
+  hostnames: [%[3]s]
+  parentRefs: [{namespace: %[1]s, name: %[2]s}]
   rules:
     - matches: [{path: {type: PathPrefix, value: /}}]
       backendRefs: [{name: web, port: 80}]
-`, namespace, name)
+`, namespace, name, p.host())
 }
 
 // answers waits until the Gateway leads to the service.
@@ -152,6 +156,7 @@ func (s scenario) answers(ctx context.Context, p *place) error {
 		if err != nil {
 			return err
 		}
+		request.Host = p.host()
 		response, err := http.DefaultClient.Do(request)
 		if err == nil {
 			_ = response.Body.Close()
@@ -172,7 +177,7 @@ func (s scenario) round(ctx context.Context, p *place, url string, l *lost) erro
 	if err := p.pass(ctx, to); err != nil {
 		return err
 	}
-	if err := p.write("production.yaml", manifests(replicas, s.fault)+s.route()); err != nil {
+	if err := p.write("production.yaml", manifests(replicas, s.fault)+s.route(p)); err != nil {
 		return err
 	}
 	exit := 0
@@ -187,7 +192,7 @@ func (s scenario) round(ctx context.Context, p *place, url string, l *lost) erro
 	if err := p.quiet(ctx); err != nil {
 		return err
 	}
-	users := start(url)
+	users := s.users(p, url)
 	began := time.Now()
 	var err error
 	if s.back {
@@ -248,6 +253,13 @@ func still(pods []corev1.Pod) bool {
 // users are half of those whose connections are kept, half of those who open
 // one for each request.
 type users [2]*loadgen.Load
+
+func (s scenario) users(p *place, url string) users {
+	if s.gateway.url == "" {
+		return start(url)
+	}
+	return users{loadgen.StartAt(url, p.host(), *rate/2), loadgen.StartAt(url, p.host(), *rate-*rate/2)}
+}
 
 func start(url string) users {
 	return users{loadgen.Start(url, *rate/2, true), loadgen.Start(url, *rate-*rate/2, false)}
