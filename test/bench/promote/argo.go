@@ -58,6 +58,9 @@ func argo(ctx context.Context, client *cluster.Client, bin string, images [2]str
 	if err != nil {
 		return found, err
 	}
+	if err := (scenario{gateway: gateway{url: "http://" + svc.Spec.ClusterIP}}).answers(ctx, p); err != nil {
+		return found, err
+	}
 	for range rounds {
 		if err := p.quiet(ctx); err != nil {
 			return found, err
