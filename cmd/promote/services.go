@@ -10,7 +10,6 @@ import (
 
 	"github.com/fibership/fibership/cmd/internal/target"
 	"github.com/fibership/fibership/internal/action"
-	"github.com/fibership/fibership/internal/deploy"
 	"github.com/fibership/fibership/internal/progress"
 	"github.com/fibership/fibership/internal/promote"
 	"github.com/fibership/fibership/internal/release"
@@ -86,8 +85,9 @@ func runTogether(ctx context.Context, r *action.Run) error {
 	case *in.DryRun:
 		for i, m := range members {
 			var failed error
-			results[i].Result, failed = deploy.DryRun(ctx, m.Target, m.Plan.Plan)
-			err = errors.Join(err, failed)
+			if results[i].Result, failed = promote.DryRun(ctx, m.Target, m.Plan); failed != nil {
+				err = errors.Join(err, &promote.MemberError{Service: m.Target.Service, Err: failed})
+			}
 		}
 	default:
 		results, err = promote.Together(ctx, members)

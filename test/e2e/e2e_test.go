@@ -68,6 +68,12 @@ type place struct {
 func newPlace(t *testing.T) *place {
 	t.Helper()
 	t.Parallel()
+	return newPlaceAlone(t)
+}
+
+// newPlaceAlone is a place for a test that runs beside no other.
+func newPlaceAlone(t *testing.T) *place {
+	t.Helper()
 	c := testcluster.New(t)
 	return &place{T: c, t: t, staging: c.Namespace, production: c.AddNamespace(t), workspace: t.TempDir(), timeout: "90s"}
 }

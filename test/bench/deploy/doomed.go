@@ -52,13 +52,9 @@ func (b *bench) dooms() []doom {
 			},
 		},
 		{
-			name: "readiness fails (404)", evidence: "the container runs for 2 s, and its probe has failed twice",
+			name: "readiness fails (404)", evidence: "the first failed probe is told",
 			more: "          readinessProbe: {httpGet: {path: '/status?code=404', port: 3000}, periodSeconds: 1}\n",
-			seen: func(ctx context.Context, p *place) (bool, error) {
-				return p.status(ctx, func(c corev1.ContainerStatus) bool {
-					return c.Image == p.Images[1] && !c.Ready && c.State.Running != nil && time.Since(c.State.Running.StartedAt.Time) > 2*time.Second
-				})
-			},
+			seen: func(ctx context.Context, p *place) (bool, error) { return p.event(ctx, "Unhealthy", "404") },
 		},
 	}
 }
