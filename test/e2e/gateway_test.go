@@ -51,7 +51,7 @@ func (g *gated) load(rate int) *loadgen.Load {
 		answer, err := g.ask(ctx)
 		return err == nil && strings.Contains(answer, `"version"`)
 	})
-	return loadgen.StartAt(g.gateway.URL+"/", g.host, rate)
+	return loadgen.StartAt(g.gateway.URL+"/", g.host, rate, true)
 }
 
 func (g *gated) ask(ctx context.Context) (string, error) {

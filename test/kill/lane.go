@@ -233,7 +233,7 @@ func (l *lane) load(ctx context.Context) (*loadgen.Load, error) {
 		if err := l.routed(ctx); err != nil {
 			return nil, err
 		}
-		return loadgen.StartAt(l.gateway.URL+"/", l.host(), 20), nil
+		return loadgen.StartAt(l.gateway.URL+"/", l.host(), 20, true), nil
 	}
 	s, err := l.client.Kube.CoreV1().Services(l.target).Get(ctx, service, metav1.GetOptions{})
 	if err != nil {

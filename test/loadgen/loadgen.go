@@ -66,11 +66,10 @@ func Start(url string, rate int, fresh bool) *Load {
 	return start(vegeta.Target{Method: http.MethodGet, URL: url}, rate, vegeta.Timeout(timeout), vegeta.KeepAlive(!fresh), vegeta.Redirects(vegeta.NoFollow))
 }
 
-// StartAt is Start for a host that a gateway at the URL serves, each request by
-// a connection of its own.
-func StartAt(url, host string, rate int) *Load {
+// StartAt is Start for a host that a gateway at the URL serves.
+func StartAt(url, host string, rate int, fresh bool) *Load {
 	target := vegeta.Target{Method: http.MethodGet, URL: url, Header: http.Header{"Host": {host}}}
-	return start(target, rate, vegeta.Timeout(timeout), vegeta.KeepAlive(false), vegeta.Redirects(vegeta.NoFollow))
+	return start(target, rate, vegeta.Timeout(timeout), vegeta.KeepAlive(!fresh), vegeta.Redirects(vegeta.NoFollow))
 }
 
 // StartWith is Start by a client that knows the way, such as through an API server.

@@ -258,7 +258,7 @@ func (s scenario) users(p *place, url string) users {
 	if s.gateway.url == "" {
 		return start(url)
 	}
-	return users{loadgen.StartAt(url, p.host(), *rate/2), loadgen.StartAt(url, p.host(), *rate-*rate/2)}
+	return users{loadgen.StartAt(url, p.host(), *rate/2, true), loadgen.StartAt(url, p.host(), *rate-*rate/2, false)}
 }
 
 func start(url string) users {
