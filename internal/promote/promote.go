@@ -72,50 +72,75 @@ func Run(ctx context.Context, t deploy.Target, p Plan) (Result, error) {
 	if p.Plan, err = s.Flagged(p.Plan); err != nil {
 		return Result{Result: deploy.Result{Status: release.Refused, Record: p.Record}}, err
 	}
-	result, err := s.Prepare(ctx, p.Plan)
-	if err != nil || result.Status == release.Unchanged {
-		return Result{Result: result}, err
+	w, err := prepare(ctx, s, p)
+	if w.idle || err != nil {
+		return w.told(), err
 	}
-	var router Router
-	if !result.OnlyFlags {
-		router, err = p.router(ctx, s)
+	if err := w.begin(ctx, s); err != nil {
+		return w.told(), err
 	}
-	if err != nil {
-		result.Status = release.Refused
-		return Result{Result: result}, err
-	}
-	a, err := s.Begin(ctx, p.Plan, result.Changes)
-	if err != nil {
-		result.Status = release.Refused
-		return Result{Result: result}, err
-	}
-	w := &walk{Attempt: a, plan: p, router: router}
-	if !result.OnlyFlags {
+	if !w.result.OnlyFlags {
 		err = w.run(ctx)
 	}
 	if err != nil {
-		err = a.Fail(ctx, err, false)
+		err = w.Fail(ctx, err, false)
 	} else {
 		err = w.finish(ctx)
 	}
-	result = a.Result(result)
-	if err != nil && result.Status == release.Succeeded { // but for a flag
-		result.Status, result.Checks = release.Failed, w.failed
+	told := w.told()
+	if err != nil && told.Status == release.Succeeded { // but for a flag
+		told.Status, told.Checks = release.Failed, w.failed
 	}
-	result.Verdict, result.Judged = w.verdict, w.judged
-	return Result{Result: result, Samples: w.trace.samples}, err
+	return told, err
 }
 
 // walk is one promotion on its way.
 type walk struct {
-	*deploy.Attempt
-	plan    Plan
-	router  Router // nil: all at once
-	verdict analysis.Verdict
-	judged  bool
-	failed  []analysis.Result // what a flag did not pass
-	trace   trace
-	meet    func(ctx context.Context, point int, what string) error // nil: alone
+	*deploy.Attempt // nil until it is begun
+	plan            Plan
+	result          deploy.Result // of its preparation
+	idle            bool          // there is nothing to change
+	router          Router        // nil: all at once
+	verdict         analysis.Verdict
+	judged          bool
+	failed          []analysis.Result // what a flag did not pass
+	trace           trace
+	meet            func(ctx context.Context, point int, what string) error // nil: alone
+}
+
+// prepare makes sure that a promotion can be made, before anything is begun.
+func prepare(ctx context.Context, s *deploy.Session, p Plan) (*walk, error) {
+	w := &walk{plan: p}
+	var err error
+	if w.result, err = s.Prepare(ctx, p.Plan); err != nil {
+		return w, err
+	}
+	w.idle = w.result.Status == release.Unchanged
+	if w.idle || w.result.OnlyFlags {
+		return w, nil
+	}
+	if w.router, err = p.router(ctx, s); err != nil {
+		w.result.Status = release.Refused
+	}
+	return w, err
+}
+
+// begin records the release: from here on it is finished or taken back.
+func (w *walk) begin(ctx context.Context, s *deploy.Session) (err error) {
+	if w.Attempt, err = s.Begin(ctx, w.plan.Plan, w.result.Changes); err != nil {
+		w.result.Status = release.Refused
+	}
+	return err
+}
+
+// told is what came of it.
+func (w *walk) told() Result {
+	if w.Attempt == nil {
+		return Result{Result: w.result}
+	}
+	result := w.Attempt.Result(w.result)
+	result.Verdict, result.Judged = w.verdict, w.judged
+	return Result{Result: result, Samples: w.trace.samples}
 }
 
 // ready waits for those that this one is promoted together with.

@@ -65,22 +65,14 @@ func (t *together) open(ctx context.Context) error {
 	}
 	var errs []error
 	for i, m := range t.members {
-		result, err := t.sessions[i].Prepare(ctx, m.Plan.Plan)
-		t.results[i].Result = result
-		if err != nil {
+		w, err := prepare(ctx, t.sessions[i], m.Plan)
+		t.results[i] = w.told()
+		switch {
+		case err != nil:
 			errs = append(errs, of(m, err))
-			continue
+		case !w.idle:
+			t.walks[i] = w
 		}
-		if result.Status == release.Unchanged {
-			continue
-		}
-		router, err := m.Plan.router(ctx, t.sessions[i])
-		if err != nil {
-			t.results[i].Status = release.Refused
-			errs = append(errs, of(m, err))
-			continue
-		}
-		t.walks[i] = &walk{plan: m.Plan, router: router}
 	}
 	if err := errors.Join(errs...); err != nil {
 		for i := range t.results {
@@ -104,21 +96,17 @@ func (t *together) begin(ctx context.Context) error {
 		if w == nil {
 			continue
 		}
-		plan := m.Plan.Plan
 		if len(group.Services) > 1 {
 			mine := *group
-			plan.Record.Group = &mine
+			w.plan.Record.Group = &mine
 		}
-		a, err := t.sessions[i].Begin(ctx, plan, t.results[i].Changes)
-		if err != nil {
-			t.walks[i] = nil
-			t.results[i].Status = release.Refused
+		if err := w.begin(ctx, t.sessions[i]); err != nil {
+			t.walks[i], t.results[i] = nil, w.told()
 			cause := of(m, err)
 			return errors.Join(cause, t.fail(ctx, cause))
 		}
-		w.Attempt = a
 		if group.Revision == 0 {
-			group.Revision = a.Record.Revision
+			group.Revision = w.Record.Revision
 		}
 	}
 	return nil
@@ -166,7 +154,7 @@ func (t *together) walk(ctx context.Context) error {
 		if err := w.Finish(ctx); err != nil {
 			errs = append(errs, of(t.members[i], err))
 		}
-		t.conclude(i)
+		t.results[i] = w.told()
 	}
 	return errors.Join(errs...)
 }
@@ -188,7 +176,7 @@ func (t *together) fail(ctx context.Context, cause error) error {
 	errs := make([]error, len(t.members))
 	undo := func(i int) {
 		errs[i] = t.walks[i].Fail(ctx, t.reason(i, cause), false)
-		t.conclude(i)
+		t.results[i] = t.walks[i].told()
 	}
 	var wait sync.WaitGroup
 	first := true
@@ -228,13 +216,6 @@ func (t *together) reason(i int, cause error) error {
 func firstOf(err error) error {
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	return errors.New(line)
-}
-
-func (t *together) conclude(i int) {
-	w := t.walks[i]
-	result := w.Result(t.results[i].Result)
-	result.Verdict, result.Judged = w.verdict, w.judged
-	t.results[i] = Result{Result: result, Samples: w.trace.samples}
 }
 
 func (t *together) close(ctx context.Context) {
