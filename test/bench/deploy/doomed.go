@@ -1,23 +1,23 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/fibership/fibership/test/bench/stage"
 )
 
 // doom is a release that never serves.
 type doom struct {
 	name     string
-	more     string // in the container
+	web      stage.Web
 	evidence string
 	// seen says whether the evidence is there.
 	seen func(context.Context, *place) (bool, error)
@@ -30,7 +30,7 @@ func (b *bench) dooms() []doom {
 	return []doom{
 		{
 			name: "crash loop", evidence: "the second crash, as the pod's status tells it",
-			more: ready + "          env: [{name: CRASH_AFTER, value: 0s}]\n",
+			web: stage.Web{Env: "{name: CRASH_AFTER, value: 0s}"},
 			seen: func(ctx context.Context, p *place) (bool, error) {
 				return p.status(ctx, func(c corev1.ContainerStatus) bool {
 					again := c.RestartCount >= 1 && c.State.Terminated != nil
@@ -40,7 +40,7 @@ func (b *bench) dooms() []doom {
 		},
 		{
 			name: "image not found", evidence: "the kubelet's word, as event or in the pod's status",
-			more: ready + "        - {name: beside, image: \"" + b.Host + "/bench/nothing@sha256:" + strings.Repeat("0", 64) + "\"}\n",
+			web: stage.Web{Beside: b.Host + "/bench/nothing@sha256:" + strings.Repeat("0", 64)},
 			seen: func(ctx context.Context, p *place) (bool, error) {
 				is, err := p.status(ctx, func(c corev1.ContainerStatus) bool {
 					return c.State.Waiting != nil && strings.Contains(c.State.Waiting.Message, "not found")
@@ -53,7 +53,7 @@ func (b *bench) dooms() []doom {
 		},
 		{
 			name: "readiness fails (404)", evidence: "the first failed probe is told",
-			more: "          readinessProbe: {httpGet: {path: '/status?code=404', port: 3000}, periodSeconds: 1}\n",
+			web:  stage.Web{Probe: "/status?code=404"},
 			seen: func(ctx context.Context, p *place) (bool, error) { return p.event(ctx, "Unhealthy", "404") },
 		},
 	}
@@ -103,7 +103,9 @@ func (b *bench) doomed(ctx context.Context) (string, error) {
 }
 
 func (p *place) doom(ctx context.Context, d doom) (told, error) {
-	if err := p.write(manifests(p.Images[1], "doomed", d.more)); err != nil {
+	web := d.web
+	web.Image, web.Greet = p.Images[1], "doomed"
+	if err := p.Write(web.Manifests()); err != nil {
 		return told{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, *deadline+patience)
@@ -112,14 +114,13 @@ func (p *place) doom(ctx context.Context, d doom) (told, error) {
 	seen := make(chan error, 1)
 	var evidence time.Duration
 	go func() {
-		err := every(ctx, func() (bool, error) { return d.seen(ctx, p) })
+		err := stage.Every(ctx, func(ctx context.Context) (bool, error) { return d.seen(ctx, p) })
 		evidence = time.Since(began)
 		seen <- err
 	}()
-	log := &listener{word: []byte("; doomed: ")}
-	err := p.tool.deploy(ctx, p, p.Images[1], *deadline, log)
+	step, err := p.tool.deploy(ctx, p, p.Images[1], *deadline)
 	t := told{back: time.Since(began)}
-	if !errors.Is(err, errTold) {
+	if !errors.Is(err, stage.ErrExit) {
 		return t, fmt.Errorf("it did not fail: %w", err)
 	}
 	select {
@@ -132,7 +133,7 @@ func (p *place) doom(ctx context.Context, d doom) (told, error) {
 	}
 	t.evidence = evidence
 	verdict := t.back
-	if heard := log.when(); !heard.IsZero() {
+	if heard, err := step.At("; doomed: "); err == nil { // only ours says so before it ends
 		verdict = heard.Sub(began)
 	}
 	// We look 40 times a second; whoever watches may know before we do.
@@ -140,33 +141,8 @@ func (p *place) doom(ctx context.Context, d doom) (told, error) {
 	return t, nil
 }
 
-// listener notes when a word is first said.
-type listener struct {
-	word []byte
-
-	mu    sync.Mutex
-	text  []byte
-	heard time.Time
-}
-
-func (l *listener) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.text = append(l.text, b...)
-	if l.heard.IsZero() && bytes.Contains(l.text, l.word) {
-		l.heard = time.Now()
-	}
-	return len(b), nil
-}
-
-func (l *listener) when() time.Time {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.heard
-}
-
 func (p *place) status(ctx context.Context, ok func(corev1.ContainerStatus) bool) (bool, error) {
-	pods, err := p.Client.Kube.CoreV1().Pods(p.namespace).List(ctx, metav1.ListOptions{})
+	pods, err := p.Client.Kube.CoreV1().Pods(p.Namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return false, err
 	}
@@ -181,7 +157,7 @@ func (p *place) status(ctx context.Context, ok func(corev1.ContainerStatus) bool
 }
 
 func (p *place) event(ctx context.Context, reason, words string) (bool, error) {
-	events, err := p.Client.Kube.CoreV1().Events(p.namespace).List(ctx, metav1.ListOptions{FieldSelector: "reason=" + reason})
+	events, err := p.Client.Kube.CoreV1().Events(p.Namespace).List(ctx, metav1.ListOptions{FieldSelector: "reason=" + reason})
 	if err != nil {
 		return false, err
 	}

@@ -11,7 +11,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
 	"time"
@@ -21,29 +20,15 @@ import (
 )
 
 var (
-	bin      = flag.String("bin", "bin", "the folder of the actions' binaries and of helm")
 	rounds   = flag.Int("rounds", 10, "how often each of the tools deploys")
 	deadline = flag.Duration("deadline", time.Minute, "what a tool is given to tell that a release is doomed")
 	sizes    = flag.String("sizes", "50,500", "of the releases whose requests are counted, in objects; empty: none are")
 	noDoomed = flag.Bool("no-doomed", false, "do not measure doomed releases")
-	out      = flag.String("out", "", "a Markdown file whose section on deploying is replaced; empty: standard output only")
 )
 
-func main() {
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "bench-deploy:", err)
-		os.Exit(1) //nolint:gocritic // nothing is left to be undone
-	}
-}
+func main() { stage.Main("bench-deploy", run) }
 
-func run(ctx context.Context) error {
-	ground, err := stage.Set(ctx, *bin)
-	if err != nil {
-		return err
-	}
+func run(ctx context.Context, ground *stage.Stage) error {
 	b := &bench{ground}
 	text := paper.Machine() + "\n\n"
 	part, err := b.serving(ctx)
@@ -73,11 +58,7 @@ func run(ctx context.Context) error {
 		}
 		text += "\n" + part
 	}
-	fmt.Println(text)
-	if *out == "" {
-		return nil
-	}
-	return paper.ReplaceSection(*out, "deploy", "## Deploying\n\n"+text)
+	return ground.Tell("deploy", "## Deploying\n\n"+text)
 }
 
 // bench is what every part of the run shares.

@@ -3,9 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"strings"
+
+	"github.com/fibership/fibership/test/bench/stage"
 )
 
 // requests counts what releases of many objects cost each tool.
@@ -17,11 +18,11 @@ func (b *bench) requests(ctx context.Context, sizes []int) (string, error) {
 		if err := b.within(ctx, func(p *place) error {
 			fmt.Fprintf(&text, "| %s | %d |", p.tool.name, n)
 			for _, words := range []string{"one", "one", "two"} {
-				if err := p.write(many(p.Images[0], words, n)); err != nil {
+				if err := p.Write(many(p.Images[0], words, n)); err != nil {
 					return err
 				}
 				before := p.proxy.Requests()
-				if err := p.tool.deploy(ctx, p, p.Images[0], patience, io.Discard); err != nil {
+				if _, err := p.tool.deploy(ctx, p, p.Images[0], patience); err != nil {
 					return err
 				}
 				fmt.Fprintf(&text, " %d |", p.proxy.Requests()-before)
@@ -39,7 +40,7 @@ func (b *bench) requests(ctx context.Context, sizes []int) (string, error) {
 // many is the service with others around it: n objects in all.
 func many(image, words string, n int) string {
 	var text strings.Builder
-	text.WriteString(manifests(image, words, ready))
+	text.WriteString(stage.Web{Image: image, Greet: words}.Manifests())
 	for i := range n - 3 {
 		switch i % 5 {
 		case 0, 1, 2:

@@ -2,53 +2,40 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"io"
-	"path/filepath"
 	"time"
 
-	"github.com/fibership/fibership/test/runner"
+	"github.com/fibership/fibership/test/bench/stage"
 )
 
 // tool is one way to deploy what is written in its place, and to wait until
-// that serves. What it says is written to log as it comes; an error that is
-// errTold is its verdict. It gives up after limit.
+// that serves. The step is that of an action alone; an error that is
+// stage.ErrExit is the tool's verdict. It gives up after limit.
 type tool struct {
 	name   string
-	deploy func(ctx context.Context, p *place, image string, limit time.Duration, log io.Writer) error
+	deploy func(ctx context.Context, p *place, image string, limit time.Duration) (stage.Step, error)
 }
 
 // tools are what is compared, ours first.
 var tools = []tool{
 	{
 		name: "Fibership `deploy-staging`",
-		deploy: func(ctx context.Context, p *place, image string, limit time.Duration, log io.Writer) error {
-			o, err := runner.Step{
-				Binary: filepath.Join(p.Bin, "deploy-staging"), Workspace: p.folder, Log: log,
-				Inputs: map[string]string{
-					"service": "web", "namespace": p.namespace, "image": image, "manifests": "web.yaml",
-					"kubeconfig": p.kubeconfig, "timeout": limit.String(),
-				},
-				Env: map[string]string{"GITHUB_REPOSITORY": "acme/web", "GITHUB_ACTOR": "bench"},
-			}.Run(ctx)
-			if err == nil && o.Exit != 0 {
-				err = fmt.Errorf("%w: exit code %d; its log:\n%s", errTold, o.Exit, o.Log)
-			}
-			return err
+		deploy: func(ctx context.Context, p *place, image string, limit time.Duration) (stage.Step, error) {
+			return p.Action(ctx, "deploy-staging", 0, map[string]string{"image": image, "manifests": "web.yaml", "timeout": limit.String()})
 		},
 	},
 	{
 		name: "`kubectl apply` + `rollout status`",
-		deploy: func(ctx context.Context, p *place, _ string, limit time.Duration, _ io.Writer) error {
-			return p.sh(ctx,
-				[]string{"kubectl", "--namespace", p.namespace, "apply", "-f", "web.yaml"},
-				[]string{"kubectl", "--namespace", p.namespace, "rollout", "status", "deployment/web", "--timeout", limit.String()})
+		deploy: func(ctx context.Context, p *place, _ string, limit time.Duration) (stage.Step, error) {
+			if err := p.Kubectl(ctx, "apply", "-f", "web.yaml"); err != nil {
+				return stage.Step{}, err
+			}
+			return stage.Step{}, p.Kubectl(ctx, "rollout", "status", "deployment/web", "--timeout", limit.String())
 		},
 	},
 	{
 		name: "`helm upgrade --wait`",
-		deploy: func(ctx context.Context, p *place, _ string, limit time.Duration, _ io.Writer) error {
-			return p.sh(ctx, []string{filepath.Join(p.Bin, "helm"), "--namespace", p.namespace, "upgrade", "--install", "web", "chart", "--wait", "--timeout", limit.String()})
+		deploy: func(ctx context.Context, p *place, _ string, limit time.Duration) (stage.Step, error) {
+			return stage.Step{}, p.Helm(ctx, "upgrade", "--install", "web", "chart", "--wait", "--timeout", limit.String())
 		},
 	},
 }

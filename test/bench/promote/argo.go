@@ -16,7 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
-	"github.com/fibership/fibership/internal/cluster"
+	"github.com/fibership/fibership/test/bench/stage"
 )
 
 // rollouts is the resource of Argo Rollouts' controller.
@@ -31,14 +31,14 @@ type argued struct {
 // argo lets the controller of Argo Rollouts promote the same service by a
 // canary of the same steps and waits, without an analysis: it has no means of
 // its own to measure.
-func argo(ctx context.Context, client *cluster.Client, bin string, images [2]string, rounds int) (found argued, err error) {
+func argo(ctx context.Context, ground *stage.Stage, rounds int) (found argued, err error) {
 	found.lost = lost{name: "Argo Rollouts, canary by replicas of three steps", kinds: map[string]int{}}
-	p, err := newPlace(ctx, client, bin, images)
-	defer func() { err = errors.Join(err, p.remove(ctx)) }()
+	p, err := newPlace(ctx, ground)
 	if err != nil {
 		return found, err
 	}
-	stop, err := controller(ctx, p, bin)
+	defer func() { err = errors.Join(err, p.Remove(ctx)) }()
+	stop, err := controller(ctx, p)
 	if err != nil {
 		return found, err
 	}
@@ -46,27 +46,26 @@ func argo(ctx context.Context, client *cluster.Client, bin string, images [2]str
 	if err := p.rollout(ctx, 0); err != nil {
 		return found, err
 	}
-	p.live = 0
-	dyn, err := dynamic.NewForConfig(client.REST)
+	dyn, err := dynamic.NewForConfig(ground.Client.REST)
 	if err != nil {
 		return found, err
 	}
 	if _, err := p.healthy(ctx, dyn, 0); err != nil {
 		return found, err
 	}
-	svc, err := client.Kube.CoreV1().Services(p.production).Get(ctx, "web", metav1.GetOptions{})
+	url, err := p.Production.URL(ctx)
 	if err != nil {
 		return found, err
 	}
-	if err := (scenario{gateway: gateway{url: "http://" + svc.Spec.ClusterIP}}).answers(ctx, p); err != nil {
+	if err := answers(ctx, url, p.host()); err != nil {
 		return found, err
 	}
 	for range rounds {
-		if err := p.quiet(ctx); err != nil {
+		if err := p.Production.Quiet(ctx); err != nil {
 			return found, err
 		}
 		to := 1 - p.live
-		users := start(fmt.Sprintf("http://%s/", svc.Spec.ClusterIP))
+		users := start(url)
 		began := time.Now()
 		err := p.rollout(ctx, to)
 		var stepped time.Time
@@ -75,7 +74,7 @@ func argo(ctx context.Context, client *cluster.Client, bin string, images [2]str
 		}
 		took := time.Since(began)
 		if err == nil {
-			err = p.quiet(ctx)
+			err = p.Production.Quiet(ctx)
 		}
 		counts := users.stop()
 		if err != nil {
@@ -96,19 +95,19 @@ func argo(ctx context.Context, client *cluster.Client, bin string, images [2]str
 
 // controller installs the definitions of Argo Rollouts and starts its
 // controller for the place's namespace.
-func controller(ctx context.Context, p *place, bin string) (stop func() error, err error) {
+func controller(ctx context.Context, p *place) (stop func() error, err error) {
 	module, err := exec.CommandContext(ctx, "go", "list", "-C", "tools/argo-rollouts", "-m", "-f", "{{.Dir}}", "github.com/argoproj/argo-rollouts").Output()
 	if err != nil {
 		return nil, fmt.Errorf("find its module: %w", err)
 	}
 	crds := filepath.Join(strings.TrimSpace(string(module)), "manifests", "crds")
-	if err := p.kubectl(ctx, "apply", "--server-side", "-k", crds); err != nil {
+	if err := p.Production.Kubectl(ctx, "apply", "--server-side", "-k", crds); err != nil {
 		return nil, err
 	}
 	var log bytes.Buffer
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "rollouts-controller"), "--namespaced", "--namespace", p.production,
+	cmd := exec.CommandContext(ctx, filepath.Join(p.Production.Bin, "rollouts-controller"), "--namespaced", "--namespace", p.Production.Namespace,
 		"--kubeconfig", os.Getenv("KUBECONFIG"), "--loglevel", "warn", "--healthzPort", "18080", "--metricsport", "18090")
-	cmd.Env = append(os.Environ(), "POD_NAMESPACE="+p.production, "ARGO_ROLLOUTS_NAMESPACE="+p.production)
+	cmd.Env = append(os.Environ(), "POD_NAMESPACE="+p.Production.Namespace, "ARGO_ROLLOUTS_NAMESPACE="+p.Production.Namespace)
 	cmd.Stdout, cmd.Stderr = &log, &log
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
@@ -118,21 +117,21 @@ func controller(ctx context.Context, p *place, bin string) (stop func() error, e
 	return func() error {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
-		return p.kubectl(context.WithoutCancel(ctx), "delete", "--wait=false", "-k", crds)
+		return p.Production.Kubectl(context.WithoutCancel(ctx), "delete", "--wait=false", "-k", crds)
 	}, nil
 }
 
 // rollout applies the service of the version as a Rollout.
 func (p *place) rollout(ctx context.Context, version int) error {
-	text := strings.ReplaceAll(manifests(replicas, ""), "IMAGE", p.images[version])
+	text := stage.Web{Image: p.Production.Images[version]}.Manifests()
 	text = strings.Replace(text, "apiVersion: apps/v1\nkind: Deployment\n", "apiVersion: argoproj.io/v1alpha1\nkind: Rollout\n", 1)
 	wait := fmt.Sprintf("{pause: {duration: %s}}", pause)
 	strategy := fmt.Sprintf("strategy: {canary: {maxUnavailable: 0, maxSurge: 50%%, steps: [{setWeight: 10}, %[1]s, {setWeight: 30}, %[1]s, {setWeight: 60}, %[1]s]}}", wait)
 	text = strings.Replace(text, "strategy: {rollingUpdate: {maxUnavailable: 0, maxSurge: 50%}}", strategy, 1)
-	if err := p.write("rollout.yaml", text); err != nil {
+	if err := p.Production.Write(text); err != nil {
 		return err
 	}
-	return p.kubectl(ctx, "apply", "-f", "rollout.yaml")
+	return p.Production.Kubectl(ctx, "apply", "-f", "web.yaml")
 }
 
 // healthy waits until the Rollout is, and gives the moment at which its last
@@ -140,25 +139,24 @@ func (p *place) rollout(ctx context.Context, version int) error {
 func (p *place) healthy(ctx context.Context, dyn dynamic.Interface, version int) (stepped time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	for {
-		u, err := dyn.Resource(rollouts).Namespace(p.production).Get(ctx, "web", metav1.GetOptions{})
+	var state string
+	err = stage.Every(ctx, func(ctx context.Context) (bool, error) {
+		u, err := dyn.Resource(rollouts).Namespace(p.Production.Namespace).Get(ctx, "web", metav1.GetOptions{})
 		if err != nil {
-			return stepped, err
+			return false, err
 		}
 		phase, _, _ := unstructured.NestedString(u.Object, "status", "phase")
 		observed, _, _ := unstructured.NestedString(u.Object, "status", "observedGeneration")
 		index, _, _ := unstructured.NestedInt64(u.Object, "status", "currentStepIndex")
+		state = fmt.Sprintf("%s at step %d", phase, index)
 		current := observed == fmt.Sprint(u.GetGeneration())
 		if current && index >= 2*steps && stepped.IsZero() {
 			stepped = time.Now()
 		}
-		if current && phase == "Healthy" {
-			return stepped, nil
-		}
-		select {
-		case <-ctx.Done():
-			return stepped, fmt.Errorf("version %d is %s at step %d: %w", version, phase, index, context.Cause(ctx))
-		case <-time.After(25 * time.Millisecond):
-		}
+		return current && phase == "Healthy", nil
+	})
+	if err != nil {
+		return stepped, fmt.Errorf("version %d is %s: %w", version, state, err)
 	}
+	return stepped, nil
 }

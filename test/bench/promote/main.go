@@ -12,7 +12,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
 	"time"
@@ -22,33 +21,18 @@ import (
 )
 
 var (
-	bin    = flag.String("bin", "bin", "the folder of the actions' binaries and of rollouts-controller")
 	rounds = flag.Int("rounds", 20, "runs of each scenario")
 	rate   = flag.Int("rate", 500, "requests a second")
 	runs   = flag.Int("simulated", 1000, "simulated canaries for each figure")
 	only   = flag.String("only", "", "only scenarios whose name holds this")
-	out    = flag.String("out", "", "a Markdown file whose section on promotion is replaced; empty: standard output only")
 )
 
 // pause is what each step has to wait.
 const pause = 3 * time.Second
 
-func main() {
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "bench-promote:", err)
-		os.Exit(1) //nolint:gocritic // nothing is left to be undone
-	}
-}
+func main() { stage.Main("bench-promote", run) }
 
-func run(ctx context.Context) error {
-	ground, err := stage.Set(ctx, *bin)
-	if err != nil {
-		return err
-	}
-	client, folder, images := ground.Client, ground.Bin, ground.Images
+func run(ctx context.Context, ground *stage.Stage) error {
 	shared, err := parseGateway(os.Getenv("FIBERSHIP_TEST_GATEWAY"))
 	if err != nil {
 		return err
@@ -63,17 +47,17 @@ func run(ctx context.Context) error {
 		if !strings.Contains(s.name, *only) {
 			continue
 		}
-		l, err := s.run(ctx, client, folder, images, *rounds)
+		l, err := s.run(ctx, ground, *rounds)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 		all = append(all, l)
 	}
-	paced, err := measurePace(ctx, client, folder, images, min(*rounds, 5))
+	paced, err := measurePace(ctx, ground, min(*rounds, 5))
 	if err != nil {
 		return err
 	}
-	beside, err := argo(ctx, client, folder, images, min(*rounds, 5))
+	beside, err := argo(ctx, ground, min(*rounds, 5))
 	if err != nil {
 		return fmt.Errorf("the controller of Argo Rollouts: %w", err)
 	}
@@ -83,16 +67,12 @@ func run(ctx context.Context) error {
 		return err
 	}
 	text += "\n### The judge\n\n" + simulated
-	fmt.Println(text)
-	if *out == "" {
-		return nil
-	}
-	return paper.ReplaceSection(*out, "promote", "## Promotion\n\n"+text)
+	return ground.Tell("promote", "## Promotion\n\n"+text)
 }
 
 func lostTable(all []lost) string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "Users send %d requests a second, open loop, half of them over kept connections, to a service of %d pods; each step is watched for %v.\n\n", *rate, replicas, pause)
+	fmt.Fprintf(&text, "Users send %d requests a second, open loop, half of them over kept connections, to a service of %d pods; each step is watched for %v.\n\n", *rate, stage.Replicas, pause)
 	text.WriteString("| | runs | took (median) | requests | failed |\n|---|---:|---:|---:|---:|\n")
 	for _, l := range all {
 		failed := fmt.Sprint(l.failed)

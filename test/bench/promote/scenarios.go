@@ -10,10 +10,7 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/fibership/fibership/internal/cluster"
+	"github.com/fibership/fibership/test/bench/stage"
 	"github.com/fibership/fibership/test/loadgen"
 )
 
@@ -78,20 +75,16 @@ type lost struct {
 }
 
 // run plays the scenario again and again.
-func (s scenario) run(ctx context.Context, client *cluster.Client, bin string, images [2]string, rounds int) (l lost, err error) {
+func (s scenario) run(ctx context.Context, ground *stage.Stage, rounds int) (l lost, err error) {
 	l = lost{name: s.name, kinds: map[string]int{}}
 	if s.rounds > 0 {
 		rounds = min(rounds, s.rounds)
 	}
-	if s.drain > 0 {
-		defer func(usual int) { drain = usual }(drain)
-		drain = s.drain
-	}
-	p, err := newPlace(ctx, client, bin, images)
-	defer func() { err = errors.Join(err, p.remove(ctx)) }()
+	p, err := newPlace(ctx, ground)
 	if err != nil {
 		return l, err
 	}
+	defer func() { err = errors.Join(err, p.Remove(ctx)) }()
 	url, err := s.begin(ctx, p)
 	if err != nil {
 		return l, err
@@ -106,28 +99,21 @@ func (s scenario) run(ctx context.Context, client *cluster.Client, bin string, i
 
 // begin brings the first version to production and gives the URL of users.
 func (s scenario) begin(ctx context.Context, p *place) (string, error) {
-	if err := p.write("production.yaml", manifests(replicas, "")+s.route(p)); err != nil {
+	if err := p.Production.Write(stage.Web{Drain: s.drain}.Manifests() + s.route(p)); err != nil {
 		return "", err
 	}
-	if err := p.pass(ctx, 0); err != nil {
+	if err := p.Pass(ctx, 0); err != nil {
 		return "", err
 	}
-	if _, err := p.promote(ctx, 0, map[string]string{"strategy": "rolling"}); err != nil {
+	if _, err := p.Promote(ctx, 0, map[string]string{"strategy": "rolling"}); err != nil {
 		return "", err
 	}
-	p.live = 0
-	if s.gateway.url != "" {
-		return s.gateway.url + "/", s.answers(ctx, p)
+	if s.gateway.url == "" {
+		return p.Production.URL(ctx)
 	}
-	svc, err := p.client.Kube.CoreV1().Services(p.production).Get(ctx, "web", metav1.GetOptions{})
-	if err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("http://%s/", svc.Spec.ClusterIP), nil
+	url := s.gateway.url + "/"
+	return url, answers(ctx, url, p.host())
 }
-
-// host tells this place's requests from those of others at the same Gateway.
-func (p *place) host() string { return p.production + ".test" }
 
 func (s scenario) route(p *place) string {
 	if s.gateway.parent == "" {
@@ -147,37 +133,35 @@ spec:
 `, namespace, name, p.host())
 }
 
-// answers waits until the Gateway leads to the service.
-func (s scenario) answers(ctx context.Context, p *place) error {
+// answers waits until the URL leads to the service.
+func answers(ctx context.Context, url, host string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.gateway.url+"/", nil)
+	err := stage.Every(ctx, func(ctx context.Context) (bool, error) {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
-			return err
+			return false, err
 		}
-		request.Host = p.host()
+		request.Host = host
 		response, err := http.DefaultClient.Do(request)
-		if err == nil {
-			_ = response.Body.Close()
-			if response.StatusCode == http.StatusOK {
-				return nil
-			}
+		if err != nil {
+			return false, nil // not yet
 		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("gateway %s does not lead to the service: %w", s.gateway.parent, context.Cause(ctx))
-		case <-time.After(100 * time.Millisecond):
-		}
+		_ = response.Body.Close()
+		return response.StatusCode == http.StatusOK, nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait until %s leads to the service: %w", url, err)
 	}
+	return nil
 }
 
 func (s scenario) round(ctx context.Context, p *place, url string, l *lost) error {
 	to := 1 - p.live
-	if err := p.pass(ctx, to); err != nil {
+	if err := p.Pass(ctx, to); err != nil {
 		return err
 	}
-	if err := p.write("production.yaml", manifests(replicas, s.fault)+s.route(p)); err != nil {
+	if err := p.Production.Write(stage.Web{Env: s.fault, Drain: s.drain}.Manifests() + s.route(p)); err != nil {
 		return err
 	}
 	exit := 0
@@ -185,24 +169,24 @@ func (s scenario) round(ctx context.Context, p *place, url string, l *lost) erro
 		exit = 1
 	}
 	if s.back {
-		if _, err := p.promote(ctx, exit, s.inputs); err != nil {
+		if _, err := p.Promote(ctx, exit, s.inputs); err != nil {
 			return err
 		}
 	}
-	if err := p.quiet(ctx); err != nil {
+	if err := p.Production.Quiet(ctx); err != nil {
 		return err
 	}
 	users := s.users(p, url)
 	began := time.Now()
 	var err error
 	if s.back {
-		_, err = p.action(ctx, "rollback", 0, map[string]string{"environment": "production", "namespace": p.production})
+		_, err = p.Production.Action(ctx, "rollback", 0, map[string]string{"environment": "production"})
 	} else {
-		_, err = p.promote(ctx, exit, s.inputs)
+		_, err = p.Promote(ctx, exit, s.inputs)
 	}
 	took := time.Since(began)
 	if err == nil {
-		err = p.quiet(ctx) // whatever still ends, ends under load
+		err = p.Production.Quiet(ctx) // whatever still ends, ends under load
 	}
 	counts := users.stop()
 	if err != nil {
@@ -219,35 +203,6 @@ func (s scenario) round(ctx context.Context, p *place, url string, l *lost) erro
 	}
 	fmt.Fprintf(os.Stderr, "%s, run %d: %v, %v\n", s.name, l.runs, took.Round(10*time.Millisecond), counts)
 	return nil
-}
-
-// quiet waits until no pod ends any more.
-func (p *place) quiet(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
-	defer cancel()
-	for {
-		pods, err := p.client.Kube.CoreV1().Pods(p.production).List(ctx, metav1.ListOptions{})
-		if err != nil {
-			return err
-		}
-		if still(pods.Items) {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait until no pod of production ends any more: %w", context.Cause(ctx))
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-}
-
-func still(pods []corev1.Pod) bool {
-	for _, pod := range pods {
-		if pod.DeletionTimestamp != nil {
-			return false
-		}
-	}
-	return len(pods) == replicas
 }
 
 // users are half of those whose connections are kept, half of those who open

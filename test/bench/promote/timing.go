@@ -7,7 +7,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/fibership/fibership/internal/cluster"
+	"github.com/fibership/fibership/test/bench/stage"
 )
 
 // weights are those of the canary whose pace is measured.
@@ -27,12 +27,12 @@ type pace struct {
 
 // measurePace promotes good versions for the one figure, and one that answers
 // nothing but errors for the other.
-func measurePace(ctx context.Context, client *cluster.Client, bin string, images [2]string, rounds int) (found pace, err error) {
-	p, err := newPlace(ctx, client, bin, images)
-	defer func() { err = errors.Join(err, p.remove(ctx)) }()
+func measurePace(ctx context.Context, ground *stage.Stage, rounds int) (found pace, err error) {
+	p, err := newPlace(ctx, ground)
 	if err != nil {
 		return found, err
 	}
+	defer func() { err = errors.Join(err, p.Remove(ctx)) }()
 	url, err := scenario{}.begin(ctx, p)
 	if err != nil {
 		return found, err
@@ -41,13 +41,13 @@ func measurePace(ctx context.Context, client *cluster.Client, bin string, images
 		"strategy": "canary", "steps": weights, "step-duration": pause.String(), "metrics": "pods", "analysis": "error-rate < 1%",
 	}
 	for range rounds {
-		if err := p.pass(ctx, 1-p.live); err != nil {
+		if err := p.Pass(ctx, 1-p.live); err != nil {
 			return found, err
 		}
 		if err := found.good(ctx, p, url, inputs); err != nil {
 			return found, err
 		}
-		if err := p.pass(ctx, 1-p.live); err != nil {
+		if err := p.Pass(ctx, 1-p.live); err != nil {
 			return found, err
 		}
 		if err := found.faulty(ctx, p, url, inputs); err != nil {
@@ -58,38 +58,38 @@ func measurePace(ctx context.Context, client *cluster.Client, bin string, images
 }
 
 func (f *pace) good(ctx context.Context, p *place, url string, inputs map[string]string) error {
-	if err := p.write("production.yaml", manifests(replicas, "")); err != nil {
+	if err := p.Production.Write(stage.Web{}.Manifests()); err != nil {
 		return err
 	}
 	users := start(url)
-	run, err := p.promote(ctx, 0, inputs)
+	run, err := p.Promote(ctx, 0, inputs)
 	users.stop()
 	if err != nil {
 		return err
 	}
 	p.live = 1 - p.live
-	began, err := run.at("release ")
+	began, err := run.At("release ")
 	if err != nil {
 		return err
 	}
-	ended, err := run.at("canary at 60%: pass")
+	ended, err := run.At("canary at 60%: pass")
 	if err != nil {
 		return err
 	}
 	beyond := (ended.Sub(began) - steps*pause) / steps
 	f.beyond = append(f.beyond, beyond)
 	fmt.Fprintf(os.Stderr, "three steps: %v beyond the wait, for each\n", beyond.Round(10*time.Millisecond))
-	return p.quiet(ctx)
+	return p.Production.Quiet(ctx)
 }
 
 func (f *pace) faulty(ctx context.Context, p *place, url string, inputs map[string]string) error {
-	if err := p.write("production.yaml", manifests(replicas, `{name: FAIL_RATE, value: "1"}`)); err != nil {
+	if err := p.Production.Write(stage.Web{Env: `{name: FAIL_RATE, value: "1"}`}.Manifests()); err != nil {
 		return err
 	}
 	users := start(url)
-	_, err := p.promote(ctx, 1, inputs)
+	_, err := p.Promote(ctx, 1, inputs)
 	if err == nil {
-		err = p.quiet(ctx)
+		err = p.Production.Quiet(ctx)
 	}
 	counts := users.stop()
 	if err != nil {

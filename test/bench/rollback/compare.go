@@ -11,9 +11,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/fibership/fibership/internal/cluster"
+	"github.com/fibership/fibership/test/bench/stage"
 	"github.com/fibership/fibership/test/loadgen"
 )
 
@@ -30,19 +29,19 @@ type measured struct {
 const rate = 50
 
 // compare lets the tools roll back in turn, each time another one first.
-func compare(ctx context.Context, client *cluster.Client, bin string, images [2]string) (all []*measured, err error) {
+func compare(ctx context.Context, ground *stage.Stage) (all []*measured, err error) {
 	var places []*place
 	defer func() {
 		for _, p := range places {
-			err = errors.Join(err, p.remove(ctx))
+			err = errors.Join(err, p.Remove(ctx))
 		}
 	}()
 	for _, t := range tools {
-		p, err := newPlace(ctx, t, client, bin, images)
-		places = append(places, p)
+		p, err := newPlace(ctx, ground, t)
 		if err != nil {
 			return nil, fmt.Errorf("%s: prepare: %w", t.name, err)
 		}
+		places = append(places, p)
 		all = append(all, &measured{name: t.name})
 	}
 	for round := range *rounds {
@@ -58,11 +57,11 @@ func compare(ctx context.Context, client *cluster.Client, bin string, images [2]
 }
 
 func (m *measured) round(ctx context.Context, p *place) error {
-	if err := p.quiet(ctx); err != nil {
+	if err := p.Quiet(ctx); err != nil {
 		return err
 	}
 	to := 1 - p.live
-	url, err := p.url(ctx)
+	url, err := p.URL(ctx)
 	if err != nil {
 		return err
 	}
@@ -73,7 +72,7 @@ func (m *measured) round(ctx context.Context, p *place) error {
 	var old, done time.Duration
 	group, watch := errgroup.WithContext(watch)
 	group.Go(func() error {
-		err := p.until(watch, func(pods []corev1.Pod) bool { return serving(pods, p.images[to]) })
+		err := p.Until(watch, func(pods []corev1.Pod) bool { return stage.Serving(pods, p.Images[to]) })
 		old = time.Since(began)
 		return err
 	})
@@ -90,88 +89,31 @@ func (m *measured) round(ctx context.Context, p *place) error {
 	m.old, m.done = append(m.old, old), append(m.done, done)
 	m.sent, m.failed = m.sent+counts.Sent, m.failed+counts.Failed
 	p.live, p.revision = to, p.revision+1
-	if err := p.quiet(ctx); err != nil { // pods that end may still answer
+	if err := p.Quiet(ctx); err != nil { // pods that end may still answer
 		return err
 	}
-	greet, err := greeting(ctx, url)
-	if err == nil && greet == fmt.Sprintf("configuration %d", to) {
+	says, err := ask(ctx, url)
+	if err == nil && says.Greet == configuration(to) {
 		m.configuration++
 	}
 	return err
 }
 
-// until looks at the pods again and again.
-func (p *place) until(ctx context.Context, ok func([]corev1.Pod) bool) error {
-	tick := time.NewTicker(25 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		pods, err := p.client.Kube.CoreV1().Pods(p.namespace).List(ctx, metav1.ListOptions{})
-		if err != nil {
-			return err
-		}
-		if ok(pods.Items) {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-tick.C:
-		}
-	}
-}
+// answer is what the service says of itself.
+type answer struct{ Version, Greet string }
 
-// serving says whether all pods that are not ending are of the image and ready.
-func serving(pods []corev1.Pod, image string) bool {
-	n := 0
-	for _, pod := range pods {
-		if pod.DeletionTimestamp != nil {
-			continue
-		}
-		if pod.Spec.Containers[0].Image != image || !ready(pod) {
-			return false
-		}
-		n++
-	}
-	return n == replicas
-}
-
-func ready(pod corev1.Pod) bool {
-	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.PodReady {
-			return c.Status == corev1.ConditionTrue
-		}
-	}
-	return false
-}
-
-// quiet waits until nothing of an earlier round is left.
-func (p *place) quiet(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	return p.until(ctx, func(pods []corev1.Pod) bool { return len(pods) == replicas && serving(pods, p.images[p.live]) })
-}
-
-func (p *place) url(ctx context.Context) (string, error) {
-	s, err := p.client.Kube.CoreV1().Services(p.namespace).Get(ctx, "web", metav1.GetOptions{})
-	if err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("http://%s:%d/", s.Spec.ClusterIP, s.Spec.Ports[0].Port), nil
-}
-
-// greeting is the configuration that the service says it has.
-func greeting(ctx context.Context, url string) (string, error) {
+// ask opens a connection for each question: a kept one goes on to the pod that
+// it was opened to.
+func ask(ctx context.Context, url string) (a answer, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return "", err
+		return a, err
 	}
-	request.Close = true // the next round's answer must not come from this round's pod
+	request.Close = true
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return "", err
+		return a, err
 	}
 	defer response.Body.Close()
-	var answer struct{ Greet string }
-	err = json.NewDecoder(response.Body).Decode(&answer)
-	return answer.Greet, err
+	return a, json.NewDecoder(response.Body).Decode(&a)
 }

@@ -1,7 +1,8 @@
 // Command rollback measures, in one run on the test cluster, how long it takes
 // until all pods are the old version's again: by our rollback, by kubectl
 // rollout undo with rollout status, and by helm rollback --wait, in turn, under
-// load. Then it kills our actions at every request to the API server, and
+// load; and how long users still meet the bad version where the one before was
+// kept warm. Then it kills our actions at every request to the API server, and
 // counts what the next run could not mend.
 //
 //	make bench-rollback
@@ -12,20 +13,17 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/fibership/fibership/internal/cluster"
 	"github.com/fibership/fibership/test/bench/paper"
 	"github.com/fibership/fibership/test/bench/stage"
 	"github.com/fibership/fibership/test/kill"
 )
 
 var (
-	bin      = flag.String("bin", "bin", "the folder of the actions' binaries and of helm")
-	rounds   = flag.Int("rounds", 10, "how often each of the tools rolls back")
+	rounds   = flag.Int("rounds", 10, "how often each of the tools rolls back, and how often a warm version is gone back to")
 	sample   = flag.Int("kill-sample", 0, "how many points of each action are killed at; 0: every request, before and after")
 	lanes    = flag.Int("kill-lanes", 2, "how many points of each action are tried at once")
 	killOnce = flag.Bool("kill-once", false, "kill at each request once, before or after it in turn")
@@ -33,55 +31,37 @@ var (
 	killFor  = flag.Duration("kill-for", 0, "begin no point after so long; 0: try all")
 	onlyKill = flag.Bool("only-kill", false, "do not measure")
 	noKill   = flag.Bool("no-kill", false, "measure only")
-	out      = flag.String("out", "", "a Markdown file whose sections on rollback and kills are replaced; empty: standard output only")
 )
 
-func main() {
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "bench-rollback:", err)
-		os.Exit(1) //nolint:gocritic // nothing is left to be undone
-	}
-}
+func main() { stage.Main("bench-rollback", run) }
 
-func run(ctx context.Context) error {
-	ground, err := stage.Set(ctx, *bin)
-	if err != nil {
-		return err
-	}
+func run(ctx context.Context, ground *stage.Stage) error {
 	machine := paper.Machine() + "\n\n"
 	if !*onlyKill {
-		measured, err := compare(ctx, ground.Client, ground.Bin, ground.Images)
+		measured, err := compare(ctx, ground)
 		if err != nil {
 			return err
 		}
-		if err := tell("rollback", "## Rollback\n\n"+machine+table(measured)); err != nil {
+		warm, err := measureWarm(ctx, ground)
+		if err != nil {
+			return fmt.Errorf("warm: %w", err)
+		}
+		if err := ground.Tell("rollback", "## Rollback\n\n"+machine+table(measured)+"\n"+warm.table()); err != nil {
 			return err
 		}
 	}
 	if *noKill {
 		return nil
 	}
-	killed, err := killAll(ctx, ground.Client, ground.Bin, ground.Images)
+	killed, err := killAll(ctx, ground)
 	if err != nil {
 		return err
 	}
-	return tell("kill", "## Killed at any request\n\n"+machine+killed)
-}
-
-// tell prints a section, and puts it into the file.
-func tell(section, text string) error {
-	fmt.Println(text)
-	if *out == "" {
-		return nil
-	}
-	return paper.ReplaceSection(*out, section, text)
+	return ground.Tell("kill", "## Killed at any request\n\n"+machine+killed)
 }
 
 // killAll tries the kill matrix and tells of it as Markdown.
-func killAll(ctx context.Context, client *cluster.Client, folder string, images [2]string) (string, error) {
+func killAll(ctx context.Context, ground *stage.Stage) (string, error) {
 	gateway, err := kill.ParseGateway(os.Getenv("FIBERSHIP_TEST_GATEWAY"))
 	if err != nil {
 		return "", err
@@ -95,7 +75,7 @@ func killAll(ctx context.Context, client *cluster.Client, folder string, images 
 	done := 0
 	m := &kill.Matrix{
 		Gateway: gateway,
-		Client:  client, Bin: folder, Images: images, Victims: victims, Lanes: *lanes, Sample: *sample, Seed: 1, Once: *killOnce,
+		Client:  ground.Client, Bin: ground.Bin, Images: ground.Images, Victims: victims, Lanes: *lanes, Sample: *sample, Seed: 1, Once: *killOnce,
 		Counted: func(victim string, requests int) { counts[victim] = requests },
 		Tell: func(t kill.Tried) {
 			done++
