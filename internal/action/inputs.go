@@ -113,6 +113,7 @@ func (s *Spec) given(getenv func(string) string, args []string) (given, []*Input
 	// FlagSet stops at the first mistake; going on with the rest reports all.
 	var mistakes []*InputError
 	for {
+		before := len(args)
 		err := flags.Parse(args)
 		args = flags.Args()
 		switch {
@@ -120,6 +121,12 @@ func (s *Spec) given(getenv func(string) string, args []string) (given, []*Input
 			g.help = true
 			return g, nil
 		case err != nil:
+			// FlagSet leaves what is no flag at all (---x, --=x) where it is, and
+			// quotes it whole: its value may be a secret.
+			if len(args) > 0 && (len(args) == before || strings.HasPrefix(err.Error(), "bad flag syntax")) {
+				err = fmt.Errorf("bad flag syntax: %s", shown(valueless(args[0])))
+				args = args[1:]
+			}
 			mistakes = append(mistakes, &InputError{Err: fmt.Errorf("%w; --help lists every input", err)})
 			// What follows an unknown flag is its value, and may be a secret
 			// whose flag was misspelt: it is not shown.
@@ -129,10 +136,20 @@ func (s *Spec) given(getenv func(string) string, args []string) (given, []*Input
 		case len(args) == 0:
 			return g, mistakes
 		default:
-			mistakes = append(mistakes, &InputError{Err: fmt.Errorf("unexpected argument %s; --help lists every input", shown(args[0]))})
+			mistakes = append(mistakes, &InputError{Err: fmt.Errorf("unexpected argument %s; --help lists every input", shown(valueless(args[0])))})
 			args = args[1:]
 		}
 	}
+}
+
+// valueless is an argument without what may be the value of a flag.
+func valueless(arg string) string {
+	dashes := len(arg) - len(strings.TrimLeft(arg, "-"))
+	if dashes == 0 {
+		return arg
+	}
+	name, _, _ := strings.Cut(arg[dashes:], "=")
+	return arg[:dashes] + name
 }
 
 // store parses what was given into the declared values.

@@ -171,6 +171,42 @@ func TestInputs_unknownFlagsAndStrayArgumentsAreMistakes(t *testing.T) {
 	}
 }
 
+func TestInputs_whatIsNoFlagEndsTheRunAndShowsNoValue(t *testing.T) {
+	const secret = "hunter2secret"
+	for _, args := range [][]string{
+		{"---x"}, {"--=x"}, {"-=x"}, {"---"}, {"----"}, {"-=", "-=", "--="},
+		{"---kubeconfig=" + secret}, {"---kubeconfig", secret}, {"--=" + secret}, {"-=" + secret},
+		{"--", "--kubeconfig=" + secret}, {"--", "-=" + secret}, {"--nope", "---kubeconfig=" + secret},
+		{"--image", "x", "---kubeconfig=" + secret, "--replicas", "1", "---kubeconfig=" + secret},
+	} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			var stdout, stderr strings.Builder
+			exit := action.Exec(t.Context(), newSample().Spec, nil, nil, args, &stdout, &stderr)
+			if log := stderr.String(); exit != 2 || !strings.Contains(log, "error: ") || strings.Contains(log, secret) {
+				t.Errorf("exit %d\n%s", exit, log)
+			}
+			if n := strings.Count(stderr.String(), "---kubeconfig"); n != strings.Count(strings.Join(args, " "), "---kubeconfig") {
+				t.Errorf("told %d times:\n%s", n, stderr.String())
+			}
+		})
+	}
+}
+
+// Whatever the arguments are, reading them ends.
+func FuzzInputs_anyArguments(f *testing.F) {
+	for _, seed := range []string{"---x", "--=x", "-=x", "--\n---", "--image\n---x\n-=", "-\n--\n-", "--nope\n---x", "--dry-run=maybe\n--help=x"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		run := func(context.Context, *action.Run) error { return nil }
+		var stdout, stderr strings.Builder
+		exit := action.Exec(t.Context(), newSample().Spec, run, nil, strings.Split(text, "\n"), &stdout, &stderr)
+		if exit != 0 && exit != 2 {
+			t.Errorf("exit %d:\n%s", exit, stderr.String())
+		}
+	})
+}
+
 func TestInputs_mistakesThatOnlyTheRunFinds(t *testing.T) {
 	s := newSample()
 	got := actiontest.Exec(t, s.Spec, func(context.Context, *action.Run) error {
