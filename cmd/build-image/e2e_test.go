@@ -166,24 +166,34 @@ type server struct {
 	host string
 	mu   sync.Mutex
 	seen []string // METHOD /path?query
+
+	handler http.Handler
 }
 
 func newServer(t *testing.T, wrap ...func(http.Handler) http.Handler) *server {
 	t.Helper()
 	s := new(server)
-	handler := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
-	for _, w := range wrap {
-		handler = w(handler)
-	}
+	s.handler = ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
+	s.wrap(wrap...)
 	listening := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		s.seen = append(s.seen, r.Method+" "+r.URL.RequestURI())
+		handler := s.handler
 		s.mu.Unlock()
 		handler.ServeHTTP(w, r)
 	}))
 	t.Cleanup(listening.Close)
 	s.host = strings.TrimPrefix(listening.URL, "http://")
 	return s
+}
+
+// wrap puts handlers before the registry, the last one outermost.
+func (s *server) wrap(with ...func(http.Handler) http.Handler) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range with {
+		s.handler = w(s.handler)
+	}
 }
 
 // requests gives what was asked since the last call.

@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"golang.org/x/sync/errgroup"
 
@@ -36,16 +35,15 @@ type blobs struct {
 // assemble compiles for every platform and makes the image: a plain one for
 // one platform, an index for several. All that needs no compiler is done
 // beside it.
-func (b *Build) assemble(ctx context.Context, main gobuild.Main, base *name.Digest) (registry.Content, blobs, error) {
+func (b *Build) assemble(ctx context.Context, main gobuild.Main, on base) (registry.Content, blobs, error) {
 	below := sync.OnceValues(func() ([]image.Layer, error) { return b.below(main) })
-	config := b.config(main, base)
 	var mu sync.Mutex
 	images := map[string]v1.Image{}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(2) // each compiler uses all cores while it compiles, one while it links
 	for _, platform := range b.Platforms {
 		group.Go(func() error {
-			img, err := b.one(groupCtx, main, platform, base, below, config)
+			img, err := b.one(groupCtx, main, platform, on, below)
 			if err != nil {
 				return err
 			}
@@ -65,7 +63,7 @@ func (b *Build) assemble(ctx context.Context, main gobuild.Main, base *name.Dige
 	if len(images) == 1 {
 		return images[b.Platforms[0].String()], parts, nil
 	}
-	index, err := image.Index(images, config.Annotations)
+	index, err := image.Index(images, b.config(main, on.digest.value).Annotations)
 	return index, parts, err
 }
 
@@ -112,20 +110,20 @@ func (b *Build) included(skipped func(path string)) ([]image.Entry, error) {
 }
 
 // one compiles for a platform and puts its image together.
-func (b *Build) one(ctx context.Context, main gobuild.Main, platform v1.Platform, pinned *name.Digest, below func() ([]image.Layer, error), config image.Config) (v1.Image, error) {
+func (b *Build) one(ctx context.Context, main gobuild.Main, platform v1.Platform, on base, below func() ([]image.Layer, error)) (v1.Image, error) {
 	var (
 		program image.Layer
-		base    v1.Image
 		layers  []image.Layer
 	)
+	ground := on.image(platform)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
 		program, err = b.program(ctx, main, target(platform))
 		return err
 	})
 	group.Go(func() error { return b.embeds(ctx, target(platform)) })
-	group.Go(func() (err error) {
-		base, err = b.base(ctx, pinned, platform)
+	group.Go(func() error {
+		_, err := ground.wait(ctx) // that there is none ends the compiler
 		return err
 	})
 	group.Go(func() (err error) {
@@ -135,32 +133,8 @@ func (b *Build) one(ctx context.Context, main gobuild.Main, platform v1.Platform
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	return image.Assemble(base, platform, append(slices.Clone(layers), program), config)
-}
-
-// resolveBase pins the base to its digest; nil for the built-in one.
-func (b *Build) resolveBase(ctx context.Context) (*name.Digest, error) {
-	if b.Base == nil {
-		return nil, nil //nolint:nilnil // there is none
-	}
-	digest, err := b.Registry.Resolve(ctx, b.Base)
-	if err != nil {
-		return nil, fmt.Errorf("base image: %w", err)
-	}
-	b.Log.Linef("base image %s", digest)
-	return &digest, nil
-}
-
-// base gets the base's image for platform.
-func (b *Build) base(ctx context.Context, pinned *name.Digest, platform v1.Platform) (v1.Image, error) {
-	if pinned == nil {
-		return empty.Image, nil
-	}
-	img, err := b.Registry.Image(ctx, *pinned, platform)
-	if err != nil {
-		return nil, fmt.Errorf("base image for %s: %w", platform, err)
-	}
-	return img, nil
+	// The base's digest is known when its image is.
+	return image.Assemble(ground.value, platform, append(slices.Clone(layers), program), b.config(main, on.digest.value))
 }
 
 // config completes the plan's with what follows from content. Labels and

@@ -124,6 +124,9 @@ type Build struct {
 // compiler, and nothing reaches the registry before all have succeeded.
 func (b *Build) Run(ctx context.Context) (Result, error) {
 	result := Result{Seconds: map[string]float64{}}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // whatever is still being asked when all is over
+	on := b.base(ctx)
 	var at phase
 	at.enter("reading the package")
 	defer progress.Beat(ctx, b.Log, heartbeat, at.String)()
@@ -132,13 +135,7 @@ func (b *Build) Run(ctx context.Context) (Result, error) {
 		return result, err
 	}
 	b.Log.Linef("package %s with %s", main.ImportPath, main.GoVersion)
-	base, err := b.resolveBase(ctx)
-	if err != nil {
-		return result, err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // whatever is still being asked when all is over
-	search := b.search(ctx, main, base)
+	search := b.search(ctx, main, on)
 	if r, err := search.answer(ctx, lookUpGrace); err != nil {
 		return result, err
 	} else if r != nil {
@@ -149,7 +146,7 @@ func (b *Build) Run(ctx context.Context) (Result, error) {
 
 	at.enter("testing and compiling")
 	end := b.Log.Group("Test and compile")
-	content, err := b.make(ctx, main, base, search, &result)
+	content, err := b.make(ctx, main, on, search, &result)
 	end()
 	if err != nil {
 		return result, err
@@ -168,18 +165,18 @@ func (b *Build) Run(ctx context.Context) (Result, error) {
 	if err := b.push(ctx, content, &result); err != nil {
 		return result, err
 	}
-	return result, b.record(ctx, main, base, search.keys, result)
+	return result, b.record(ctx, main, search.keys, result)
 }
 
 // record remembers what was built. Where not every package was there to be
 // seen before, all are now.
-func (b *Build) record(ctx context.Context, main gobuild.Main, base *name.Digest, k keys, result Result) error {
+func (b *Build) record(ctx context.Context, main gobuild.Main, k keys, result Result) error {
 	if k.build == "" {
 		return nil
 	}
 	if !k.whole {
-		sum, whole, err := b.buildSum(ctx, main, base)
-		if err != nil || !whole || sum != k.build {
+		inputs, whole, err := b.inputs(ctx, main)
+		if err != nil || !whole || inputs != k.inputs {
 			b.Log.Linef("not remembered: another module depends on packages of this repository")
 			return nil
 		}
@@ -194,7 +191,7 @@ func (b *Build) record(ctx context.Context, main gobuild.Main, base *name.Digest
 
 // make tests and builds, side by side, while the registry may still be asked.
 // The first failure ends the others.
-func (b *Build) make(ctx context.Context, main gobuild.Main, base *name.Digest, search *search, result *Result) (registry.Content, error) {
+func (b *Build) make(ctx context.Context, main gobuild.Main, on base, search *search, result *Result) (registry.Content, error) {
 	var (
 		tests   gobuild.Tests
 		content registry.Content
@@ -210,7 +207,7 @@ func (b *Build) make(ctx context.Context, main gobuild.Main, base *name.Digest, 
 		})
 	}
 	group.Go(func() (err error) {
-		content, parts, err = b.assemble(ctx, main, base)
+		content, parts, err = b.assemble(ctx, main, on)
 		return err
 	})
 	group.Go(func() error {

@@ -56,22 +56,23 @@ const (
 
 // keys are what a build is remembered by; empty where it cannot be.
 type keys struct {
-	build string
-	suite string
-	whole bool
+	inputs string // all but the base, which may have to be asked for
+	build  string
+	suite  string
+	whole  bool
 }
 
 // fingerprint works out the keys. That it cannot is no failure: the build is
 // done, and not remembered.
-func (b *Build) fingerprint(ctx context.Context, main gobuild.Main, base *name.Digest) keys {
-	sum, whole, err := b.buildSum(ctx, main, base)
+func (b *Build) fingerprint(ctx context.Context, main gobuild.Main) keys {
+	inputs, whole, err := b.inputs(ctx, main)
 	if err != nil {
 		if ctx.Err() == nil {
 			b.Log.Linef("not looked up by its inputs: %v", err)
 		}
 		return keys{}
 	}
-	k := keys{build: sum, whole: whole}
+	k := keys{inputs: inputs, whole: whole}
 	if b.Suite == nil || !b.TestsCache {
 		return k
 	}
@@ -81,9 +82,9 @@ func (b *Build) fingerprint(ctx context.Context, main gobuild.Main, base *name.D
 	return k
 }
 
-// buildSum hashes all that makes the image: the code, the base, the files and
-// options, and the program that puts them together.
-func (b *Build) buildSum(ctx context.Context, main gobuild.Main, base *name.Digest) (sum string, whole bool, err error) {
+// inputs hashes what makes the image beside the base and the options: the code,
+// the files, and the program that puts them together.
+func (b *Build) inputs(ctx context.Context, main gobuild.Main) (sum string, whole bool, err error) {
 	targets := make([]gobuild.Target, len(b.Platforms))
 	for i, p := range b.Platforms {
 		targets[i] = target(p)
@@ -98,7 +99,7 @@ func (b *Build) buildSum(ctx context.Context, main gobuild.Main, base *name.Dige
 	}
 	all := sha256.New()
 	files := []string{ours}
-	if base == nil {
+	if b.Base == nil {
 		files = append(files, filepath.Join(main.GoRoot, "lib", "time", "zoneinfo.zip"))
 	}
 	for _, file := range files {
@@ -115,18 +116,25 @@ func (b *Build) buildSum(ctx context.Context, main gobuild.Main, base *name.Dige
 	if err := image.HashEntries(all, entries); err != nil {
 		return "", false, err
 	}
-	baseDigest := ""
-	if base != nil {
-		baseDigest = base.DigestStr()
+	fmt.Fprintln(all, code.Sum)
+	return hex.EncodeToString(all.Sum(nil)), code.Whole, nil
+}
+
+// key is what a build of inputs is remembered by.
+func (b *Build) key(inputs string, main gobuild.Main, pinned *name.Digest) (string, error) {
+	all := sha256.New()
+	digest := ""
+	if pinned != nil {
+		digest = pinned.DigestStr()
 	}
 	// Encoded, maps are sorted.
-	err = json.NewEncoder(all).Encode(struct {
-		Code   string
+	err := json.NewEncoder(all).Encode(struct {
+		Inputs string
 		Base   string
 		Config image.Config
 		Main   gobuild.Main
-	}{code.Sum, baseDigest, b.config(main, base), gobuild.Main{ImportPath: main.ImportPath, Name: main.Name}})
-	return hex.EncodeToString(all.Sum(nil)), code.Whole, err
+	}{inputs, digest, b.config(main, pinned), gobuild.Main{ImportPath: main.ImportPath, Name: main.Name}})
+	return hex.EncodeToString(all.Sum(nil)), err
 }
 
 // recordTag is where the record of a key is.

@@ -29,7 +29,7 @@ type search struct {
 
 // search works out the keys and begins to ask. Without a push there is nobody
 // to ask; a layout needs the image's bytes, wherever the image is already.
-func (b *Build) search(ctx context.Context, main gobuild.Main, base *name.Digest) *search {
+func (b *Build) search(ctx context.Context, main gobuild.Main, on base) *search {
 	s := &search{done: make(chan struct{})}
 	if !b.Push {
 		close(s.done)
@@ -41,13 +41,20 @@ func (b *Build) search(ctx context.Context, main gobuild.Main, base *name.Digest
 		defer close(s.done)
 		s.err = b.Registry.Login(ctx, b.Repository)
 		known.Wait()
-		if s.err == nil {
+		if s.err != nil || s.keys.inputs == "" {
+			return
+		}
+		var pinned *name.Digest
+		if pinned, s.err = on.digest.wait(ctx); s.err != nil {
+			return
+		}
+		if s.keys.build, s.err = b.key(s.keys.inputs, main, pinned); s.err == nil {
 			s.record, s.err = b.recall(ctx, s.keys)
 		}
 	}()
 	// Not beside tests, which may write to the files that are hashed.
 	if b.Layout == "" {
-		s.keys = b.fingerprint(ctx, main, base)
+		s.keys = b.fingerprint(ctx, main)
 	}
 	known.Done()
 	return s
