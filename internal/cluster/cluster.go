@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
@@ -69,12 +70,14 @@ func New(config *rest.Config, source string) (*Client, error) {
 	return c, nil
 }
 
-// Fenced is a copy of the client whose writes call check first and are not
-// sent when it fails; its error is the write's error. Dry runs and questions
-// about rights are no writes. Each attempt of a repeated write is checked.
-func (c *Client) Fenced(check func(context.Context) error) *Client {
+// Fenced is a copy of the client whose writes call held first and are not
+// sent when it fails; its error is the write's error. Else it gives the time by
+// which the write must have ended, zero: any. One that has not is given up;
+// where it may be repeated that is done, and held is called anew. Dry runs and
+// questions about rights are no writes.
+func (c *Client) Fenced(held func(context.Context) (until time.Time, err error)) *Client {
 	fenced := *c
-	if err := fenced.dial(check); err != nil {
+	if err := fenced.dial(held); err != nil {
 		// The same configuration made a client before.
 		panic(fmt.Sprintf("cluster: %v", err))
 	}
@@ -82,11 +85,11 @@ func (c *Client) Fenced(check func(context.Context) error) *Client {
 	return &fenced
 }
 
-func (c *Client) dial(check func(context.Context) error) error {
+func (c *Client) dial(held func(context.Context) (time.Time, error)) error {
 	c.REST = rest.CopyConfig(c.plain)
 	c.REST.Wrap(func(next http.RoundTripper) http.RoundTripper {
-		if check != nil {
-			next = fence{next: next, check: check}
+		if held != nil {
+			next = fence{next: next, held: held}
 		}
 		return &patient{next: next, gate: c.gate, away: rideOut}
 	})

@@ -223,7 +223,7 @@ func TestLive_listsEachKindOnceAndOnlyWhatBearsTheLabels(t *testing.T) {
 func TestFenced_stopsWritesAndNothingElse(t *testing.T) {
 	c := testcluster.New(t)
 	lost := errors.New("the lock is lost")
-	fenced := c.Client.Fenced(func(context.Context) error { return lost })
+	fenced := c.Client.Fenced(func(context.Context) (time.Time, error) { return time.Time{}, lost })
 	u := object(t, c.Namespace, settings)
 	if _, err := fenced.Apply(t.Context(), u, cluster.ApplyOptions{}); !errors.Is(err, lost) {
 		t.Errorf("apply: %v, want the fence's error", err)

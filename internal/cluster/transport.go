@@ -262,28 +262,6 @@ func plainCause(err error) string {
 	return err.Error()
 }
 
-// fence asks before each write whether it may still be made.
-type fence struct {
-	next  http.RoundTripper
-	check func(context.Context) error
-}
-
-func (f fence) RoundTrip(req *http.Request) (*http.Response, error) {
-	switch req.Method {
-	case http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
-		if dryRun(req) || question(req) {
-			break
-		}
-		if err := f.check(req.Context()); err != nil {
-			if req.Body != nil {
-				_ = req.Body.Close()
-			}
-			return nil, err
-		}
-	}
-	return f.next.RoundTrip(req)
-}
-
 // gate lets a number of requests through at once.
 type gate struct{ free chan struct{} }
 

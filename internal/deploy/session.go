@@ -60,7 +60,7 @@ func Open(ctx context.Context, t Target, needs ...cluster.Access) (*Session, err
 	if err != nil {
 		return nil, err
 	}
-	t.Cluster = t.Cluster.Fenced(lock.Check)
+	t.Cluster = t.Cluster.Fenced(lock.Until)
 	s := &Session{Target: t, lock: lock, store: store}
 	if s.History, err = s.store.List(ctx); err != nil {
 		s.Close(ctx)

@@ -129,9 +129,11 @@ func (s *Store) createChunk(ctx context.Context, revision, i int, id string, chu
 func (s *Store) create(ctx context.Context, secret *corev1.Secret, ours func(*corev1.Secret) bool) (made *corev1.Secret, err error) {
 	secrets := s.kube.CoreV1().Secrets(s.namespace)
 	err = retry(ctx, func(ctx context.Context) error {
-		if err := s.fence(ctx); err != nil {
+		ctx, cancel, err := s.fence(ctx)
+		if err != nil {
 			return err
 		}
+		defer cancel()
 		made, err = secrets.Create(ctx, secret, metav1.CreateOptions{})
 		if !apierrors.IsAlreadyExists(err) {
 			return err

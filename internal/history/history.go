@@ -115,15 +115,20 @@ func (s *Store) selector(part string) string {
 }
 
 // fence refuses a write once the lock taken through this store is not surely
-// held any more.
-func (s *Store) fence(ctx context.Context) error {
+// held any more, and else bounds it, so that it ends while the lock is held.
+func (s *Store) fence(ctx context.Context) (context.Context, context.CancelFunc, error) {
 	s.mu.Lock()
 	lock := s.lock
 	s.mu.Unlock()
 	if lock == nil {
-		return nil
+		return ctx, func() {}, nil
 	}
-	return lock.Check(ctx)
+	until, err := lock.Until(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithDeadline(ctx, until)
+	return ctx, cancel, nil
 }
 
 func (s *Store) remember(k known) {

@@ -32,7 +32,7 @@ func table(t *testing.T, test func(t *testing.T, p place)) {
 }
 
 var short = times{
-	good: 3 * time.Second, renew: 700 * time.Millisecond, margin: time.Second,
+	good: 3 * time.Second, renew: 700 * time.Millisecond, answer: 700 * time.Millisecond, margin: time.Second, spare: 250 * time.Millisecond,
 	poll: 150 * time.Millisecond, turn: 900 * time.Millisecond, tell: 500 * time.Millisecond,
 }
 

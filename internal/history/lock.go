@@ -74,17 +74,31 @@ func (l *Lock) keep(ctx context.Context) {
 	}
 }
 
-// Check is nil while this process surely holds the lock, for long enough that
-// a write begun now ends before anyone else may begin. It costs nothing while
+// Check is nil while this process surely holds the lock. It costs nothing while
 // renewals come through, and one request where the last is too long ago: a
 // process that was stopped and wakes up late learns here that another one has
 // taken over. After that, and after Release, it is ErrLost for ever. Any other
 // error means that the cluster could not be asked.
 func (l *Lock) Check(ctx context.Context) error {
-	if sure, err := l.state(0); sure || err != nil {
-		return err
+	_, err := l.Until(ctx)
+	return err
+}
+
+// Until is Check for a write that is about to be begun: it also gives the time
+// by which that must have ended, come through or not, since afterwards another
+// one may have the lock and begin. The time is never less than some seconds
+// ahead; a write that needs longer asks again.
+func (l *Lock) Until(ctx context.Context) (time.Time, error) {
+	sure, err := l.state(0)
+	if !sure && err == nil {
+		err = l.renew(ctx, 0)
 	}
-	return l.renew(ctx, 0)
+	if err != nil {
+		return time.Time{}, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.renewed.Add(l.times.good - l.times.spare), l.lost
 }
 
 // Lost is closed when the lock is lost to another one.
@@ -120,7 +134,7 @@ func (l *Lock) renew(ctx context.Context, every time.Duration) error {
 	if sure, err := l.state(every); sure || err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.times.renew)
+	ctx, cancel := context.WithTimeout(ctx, l.times.answer)
 	defer cancel()
 	return l.write(ctx, func(lease *coordinationv1.Lease) {
 		now := metav1.NowMicro()

@@ -111,6 +111,38 @@ func TestLock_keepsALateWakerFromWriting(t *testing.T) {
 	})
 }
 
+// A write that is begun must have ended before anyone else may begin, and must
+// have time enough to end.
+func TestLock_tellsUntilWhenAWriteMustHaveEnded(t *testing.T) {
+	table(t, func(t *testing.T, p place) {
+		l := p.lock(t, "holder")
+		tick := time.NewTicker(p.times.poll)
+		defer tick.Stop()
+		for begun := time.Now(); time.Since(begun) < 2*p.times.good; <-tick.C {
+			until, err := l.Until(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.mu.Lock()
+			renewed := l.renewed
+			l.mu.Unlock()
+			if left := renewed.Add(p.times.good).Sub(until); left < p.times.spare {
+				t.Fatalf("a write may go on until %s before the lock expires", left)
+			}
+			if left := time.Until(until); left < p.times.margin-p.times.spare-p.times.poll {
+				t.Fatalf("a write has only %s", left)
+			}
+		}
+		kill(l)
+		if err := l.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if until, err := l.Until(t.Context()); !errors.Is(err, ErrLost) {
+			t.Errorf("after its release a write has until %v, error %v", until, err)
+		}
+	})
+}
+
 func TestLock_isHeldForAsLongAsItsHolderLives(t *testing.T) {
 	table(t, func(t *testing.T, p place) {
 		holder := p.lock(t, "holder")

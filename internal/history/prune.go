@@ -103,10 +103,12 @@ func (s *Store) parts(ctx context.Context) (parts []metav1.PartialObjectMetadata
 // drop deletes a Secret; gone already is as good.
 func (s *Store) drop(ctx context.Context, name string) error {
 	return retry(ctx, func(ctx context.Context) error {
-		if err := s.fence(ctx); err != nil {
+		ctx, cancel, err := s.fence(ctx)
+		if err != nil {
 			return err
 		}
-		err := s.kube.CoreV1().Secrets(s.namespace).Delete(ctx, name, metav1.DeleteOptions{})
+		defer cancel()
+		err = s.kube.CoreV1().Secrets(s.namespace).Delete(ctx, name, metav1.DeleteOptions{})
 		if apierrors.IsNotFound(err) {
 			return nil
 		}

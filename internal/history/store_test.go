@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sync/errgroup"
@@ -258,6 +260,47 @@ func TestStore_writesNothingOnceTheLockIsLost(t *testing.T) {
 	}
 	if h := list(t, other); h[0].Status != release.Underway {
 		t.Errorf("the sleeper made it %s", h[0].Status)
+	}
+}
+
+// What the API server holds up for longer than the lock is good could come to
+// pass under another one's.
+func TestStore_givesUpAWriteBeforeTheLockCanExpire(t *testing.T) {
+	t.Parallel()
+	c := testcluster.New(t)
+	var l *Lock
+	var asked, ended []time.Time
+	road := &road{before: func(_ int, req *http.Request) error {
+		if req.Method != http.MethodPut || !strings.Contains(req.URL.Path, "/secrets/") {
+			return nil
+		}
+		if asked = append(asked, time.Now()); len(asked) > 1 {
+			return nil
+		}
+		kill(l) // and nobody renews it meanwhile
+		<-req.Context().Done()
+		ended = append(ended, time.Now())
+		return req.Context().Err()
+	}}
+	s := over(t, c, road, "orders", "staging")
+	s.times = short
+	var err error
+	if l, err = s.Lock(t.Context(), "holder", nil); err != nil {
+		t.Fatal(err)
+	}
+	r := begun(t, s, configMap(t, "a", "1"))
+	r.Status = release.Succeeded
+	if err := s.Update(t.Context(), &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(asked) != 2 || len(ended) != 1 {
+		t.Fatalf("the record was sent %d times, and given up %d times", len(asked), len(ended))
+	}
+	if took := ended[0].Sub(asked[0]); took > short.good-short.spare/2 {
+		t.Errorf("a write under a lock that is good for %s went on for %s", short.good, took)
+	}
+	if err := l.Release(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 

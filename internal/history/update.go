@@ -47,9 +47,11 @@ func (s *Store) update(ctx context.Context, r release.Record) error {
 	secrets := s.kube.CoreV1().Secrets(s.namespace)
 	var now *corev1.Secret
 	err := retry(ctx, func(ctx context.Context) (err error) {
-		if err := s.fence(ctx); err != nil {
+		ctx, cancel, err := s.fence(ctx)
+		if err != nil {
 			return err
 		}
+		defer cancel()
 		now, err = secrets.Update(ctx, secret, metav1.UpdateOptions{})
 		if !apierrors.IsConflict(err) {
 			return err

@@ -18,17 +18,19 @@ import (
 // times are those of the lock.
 type times struct {
 	good   time.Duration // for how long a lock is good that is not renewed; whole seconds
-	renew  time.Duration // how often it is renewed
+	renew  time.Duration // how often it is renewed, and so how soon its holder learns who asks for it
+	answer time.Duration // how long the answer to a renewal is waited for
 	margin time.Duration // how long before its end nothing more is begun under it
+	spare  time.Duration // how long before its end nothing more is under way under it
 	poll   time.Duration // how often those who wait look
 	turn   time.Duration // for how long a free lock is offered to one of those who wait
 	tell   time.Duration // how often they are told that they wait
 }
 
-// standard: a runner may miss two renewals. After a kill the next waits 15 s,
-// and 3 s more for each that died in line before him.
+// standard: a runner may miss several renewals. After a kill the next waits
+// 15 s, and 3 s more for each that died in line before him.
 var standard = times{
-	good: 15 * time.Second, renew: 5 * time.Second, margin: 4 * time.Second,
+	good: 15 * time.Second, renew: 2 * time.Second, answer: 5 * time.Second, margin: 6 * time.Second, spare: time.Second,
 	poll: time.Second, turn: 3 * time.Second, tell: 10 * time.Second,
 }
 
