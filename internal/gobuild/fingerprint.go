@@ -10,6 +10,7 @@ import (
 	"hash"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -47,13 +48,14 @@ func (t *Toolchain) Fingerprint(ctx context.Context, targets []Target) (Fingerpr
 		return Fingerprint{}, err
 	}
 	sum := sha256.New()
-	note(sum, "fibership build 1", t.source.Package, t.source.LDFlags, strings.Join(t.source.Flags, "\n"), strings.Join(t.source.Tags, ","))
+	note(sum, "fibership build 2", t.source.Package, t.source.LDFlags, strings.Join(t.source.Flags, "\n"), strings.Join(t.source.Tags, ","))
 	for _, name := range settingNames {
 		if name != "GOMODCACHE" && name != "GOWORK" && name != "GOROOT" {
 			note(sum, name, env[name])
 		}
 	}
 	files := map[string]string{} // where a module's description lies, by what it is
+	dirs := map[string]bool{t.source.Dir: true}
 	whole := true
 	for _, target := range targets {
 		note(sum, "target", target.String())
@@ -67,13 +69,25 @@ func (t *Toolchain) Fingerprint(ctx context.Context, targets []Target) (Fingerpr
 			if err := hashPackage(sum, p); err != nil {
 				return Fingerprint{}, err
 			}
-			if p.Module != nil {
-				describeModule(files, p.Module.Path, p.Module.Dir)
+			if p.Module != nil && p.Module.Dir != "" {
+				dirs[p.Module.Dir] = true
 			}
 		}
 	}
-	describeModule(files, "", t.source.Dir)
-	if work := env["GOWORK"]; work != "" && work != "off" {
+	work := env["GOWORK"]
+	if work == "off" {
+		work = ""
+	}
+	local, err := localModules(work, slices.Sorted(maps.Keys(dirs))...)
+	if err != nil {
+		return Fingerprint{}, err
+	}
+	for _, dir := range local {
+		if err := t.describeModule(files, dir); err != nil {
+			return Fingerprint{}, err
+		}
+	}
+	if work != "" {
 		files["go.work"], files["go.work.sum"] = work, work+".sum"
 		files["vendor/modules.txt"] = filepath.Join(filepath.Dir(work), "vendor", "modules.txt")
 	}
@@ -202,13 +216,16 @@ func hashPackage(sum hash.Hash, p *listed) error {
 	return hashFiles(sum, files)
 }
 
-func describeModule(files map[string]string, path, dir string) {
-	if dir == "" {
-		return
+// describeModule adds what tells of a module, by its place in the repository.
+func (t *Toolchain) describeModule(files map[string]string, dir string) error {
+	place, err := filepath.Rel(t.source.Workspace, dir)
+	if err != nil {
+		return err
 	}
 	for _, name := range []string{"go.mod", "go.sum", "vendor/modules.txt"} {
-		files[path+"\n"+name] = filepath.Join(dir, filepath.FromSlash(name))
+		files[filepath.ToSlash(place)+"\n"+name] = filepath.Join(dir, filepath.FromSlash(name))
 	}
+	return nil
 }
 
 // hashFiles hashes files under their names; one that is not there counts as
