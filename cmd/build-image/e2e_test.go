@@ -114,6 +114,9 @@ func start(ctx context.Context, t *testing.T, workspace string, in inputs, envir
 			cmd.Env = append(cmd.Env, name+"="+value)
 		}
 	}
+	if _, ok := in["unprivileged"]; !ok { // most checkouts and caches of tests are nobody else's to read
+		cmd.Env = append(cmd.Env, "INPUT_UNPRIVILEGED=false")
+	}
 	for name, value := range in {
 		cmd.Env = append(cmd.Env, "INPUT_"+strings.ToUpper(name)+"="+value)
 	}

@@ -118,7 +118,7 @@ func TestBuild_keepsSecretsAndSourcesFromTheCodeItTests(t *testing.T) {
 	}
 	if confined {
 		secrets = append(secrets, "GOCACHE="+filepath.Join(caches, "build"), "GOMODCACHE="+filepath.Join(caches, "modules"))
-		in["test-env"] = "EXPECT_USER=yes"
+		in["test-env"], in["unprivileged"] = "EXPECT_USER=yes", "true"
 		// What other steps leave in a checkout.
 		checkout{".git/config": "stolen-github", "private": "stolen-cloud", "gha-creds-1.json": "stolen-cloud"}.writeTo(t, workspace)
 		for _, file := range []string{"private", "gha-creds-1.json"} {
@@ -145,6 +145,29 @@ func TestBuild_keepsSecretsAndSourcesFromTheCodeItTests(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(workspace, ".git")); err != nil || info.Mode().Perm() != 0o755 {
 		t.Errorf(".git is left as %v, %v", info.Mode(), err)
 	}
+}
+
+func TestBuild_runsNothingAsRootThatWasNotToldTo(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("not root")
+	}
+	registry := newServer(t)
+	workspace := orders().write(t)
+	closed := filepath.Dir(workspace)
+	open(t, workspace)
+	if err := os.Chmod(closed, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	in := inputs{"image": registry.host + "/acme/orders", "tags": "latest", "unprivileged": "true"}
+	got := act(t, workspace, in)
+	got.wants(t, 1, "compiler and tests cannot be kept from what root may read: user 65533 may not use "+closed, "set unprivileged: false")
+	if strings.Contains(got.log, "ok  \tgithub.com/acme") {
+		t.Error("tests were run")
+	}
+	if strings.Contains(got.log, compiled) {
+		t.Error("it was compiled")
+	}
+	registry.untouched(t)
 }
 
 // open lets other users read a folder, as they may a runner's workspace.

@@ -25,7 +25,7 @@ func run(ctx context.Context, r *action.Run) error {
 		return errors.Join(err, os.RemoveAll(scratch))
 	}
 	toolchain := build.Toolchain.(*gobuild.Toolchain)
-	release, err := confine(ctx, r, toolchain)
+	release, err := confine(ctx, toolchain)
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(scratch))
 	}
@@ -61,7 +61,7 @@ func caches(r *action.Run, environ []string) (with []string, keep func()) {
 }
 
 // confine keeps what we know from the code that we compile and test.
-func confine(ctx context.Context, r *action.Run, toolchain *gobuild.Toolchain) (release func(), err error) {
+func confine(ctx context.Context, toolchain *gobuild.Toolchain) (release func(), err error) {
 	if err := gobuild.Shield(); err != nil {
 		return nil, err
 	}
@@ -69,9 +69,5 @@ func confine(ctx context.Context, r *action.Run, toolchain *gobuild.Toolchain) (
 		return func() {}, nil
 	}
 	// Caches are given away only where they are the action's: in its container.
-	release, err = toolchain.Unprivileged(ctx, inContainer())
-	if err != nil {
-		r.Linef("compiler and tests run as root: %v", err)
-	}
-	return release, nil
+	return toolchain.Unprivileged(ctx, inContainer())
 }

@@ -149,6 +149,9 @@ func TestBuild_fetchesPrivateModulesAndShowsTheTokenToNoTest(t *testing.T) {
 	}
 	in := inputs{"image": "127.0.0.1:1/acme/orders", "push": "false", "private-modules": "git.example.com/*"}
 
+	if os.Geteuid() == 0 {
+		in["unprivileged"] = "true"
+	}
 	act(t, workspace, in, environ...).wants(t, 1, "git.example.com/lib", "Next: a module is private")
 	act(t, workspace, in.and(inputs{"private-modules": "", "modules-token": "x"}), environ...).wants(t, 2, "private-modules")
 	act(t, workspace, in.and(inputs{"private-modules": "*.example.com"}), environ...).wants(t, 2, "the host in full")

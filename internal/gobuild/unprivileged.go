@@ -28,13 +28,37 @@ const (
 // says that Go's caches may be given to them; without it they must be writable
 // for them already. The release function removes what was made for it.
 //
-// Where it cannot be arranged the error says why, and the toolchain runs as
-// whoever we are.
+// The error is a *PrivilegeError where it cannot be arranged; nothing should
+// then be compiled or tested that is not trusted with all that root may read.
 func (t *Toolchain) Unprivileged(ctx context.Context, caches bool) (release func(), err error) {
-	release = func() {}
 	if os.Geteuid() != 0 {
-		return release, nil
+		return func() {}, nil
 	}
+	release, err = t.demote(ctx, caches)
+	var toolchain *ToolchainError
+	if err != nil && !errors.As(err, &toolchain) {
+		err = &PrivilegeError{err}
+	}
+	return release, err
+}
+
+// PrivilegeError says why code cannot be compiled and tested by other users.
+type PrivilegeError struct{ Cause error }
+
+func (e *PrivilegeError) Error() string {
+	return fmt.Sprintf("compiler and tests cannot be kept from what root may read: %v", e.Cause)
+}
+
+func (e *PrivilegeError) Unwrap() error { return e.Cause }
+
+// Next tells the choice.
+func (e *PrivilegeError) Next() string {
+	return "run the action in its container, let users 65532 and 65533 reach the checkout and Go's caches, or, where the code and " +
+		"its tests may do all that root may, set unprivileged: false"
+}
+
+func (t *Toolchain) demote(ctx context.Context, caches bool) (release func(), err error) {
+	release = func() {}
 	env, err := t.settings(ctx)
 	if err != nil {
 		return release, err
