@@ -98,6 +98,11 @@ func (w *walk) judge(ctx context.Context, o *observer, step string, duration tim
 		if err := w.Healthy(ctx); err != nil {
 			return fmt.Errorf("%s: %w", step, err)
 		}
+		if w.weight > 0 && len(w.Record.Beside) > 0 {
+			if _, err := w.grow(ctx, w.weight); err != nil && ctx.Err() == nil {
+				w.Log.Linef("%s: %v", step, err) // the next look tries again
+			}
+		}
 		if w.Record.Steered != nil {
 			if err := w.router.Held(ctx); err != nil {
 				return fmt.Errorf("%s: %w", step, err)

@@ -101,6 +101,7 @@ type walk struct {
 	result          deploy.Result // of its preparation
 	idle            bool          // there is nothing to change
 	router          Router        // nil: all at once
+	weight          int           // that was asked of it last; 0: none yet
 	verdict         analysis.Verdict
 	judged          bool
 	failed          []analysis.Result // what a flag did not pass

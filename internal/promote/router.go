@@ -22,6 +22,9 @@ type Router interface {
 	Hold(ctx context.Context, note traffic.Note) error
 	// Size makes as many pods beside as a weight in percent needs.
 	Size(ctx context.Context, weight int) error
+	// Grow makes more of them where the live version has grown meanwhile, and
+	// says whether it had.
+	Grow(ctx context.Context, weight int) (bool, error)
 	// Shift leads that much traffic to them and gives the share reached, as far
 	// as that follows from what was set.
 	Shift(ctx context.Context, weight int, note traffic.Note) (float64, error)

@@ -81,6 +81,9 @@ func (w *walk) green(ctx context.Context) error {
 	if err := w.ready(ctx, pointFirst, "the switch"); err != nil {
 		return err
 	}
+	if err := w.match(ctx, 100); err != nil {
+		return err
+	}
 	if err := w.Step(ctx, deploy.StepGreen+" switch"); err != nil {
 		return err
 	}
@@ -106,6 +109,31 @@ func (w *walk) stand(ctx context.Context, weight int) error {
 	return w.ServeBeside(ctx)
 }
 
+// match has what stands beside as large as the live version has become since,
+// and serving: an autoscaler may have acted while it was judged.
+func (w *walk) match(ctx context.Context, weight int) error {
+	for {
+		grown, err := w.grow(ctx, weight)
+		if err != nil {
+			return err
+		}
+		if err := w.ServeBeside(ctx); err != nil {
+			return err
+		}
+		if !grown { // nor did it while it was waited for
+			return nil
+		}
+	}
+}
+
+func (w *walk) grow(ctx context.Context, weight int) (bool, error) {
+	grown, err := w.router.Grow(ctx, weight)
+	if grown {
+		w.Log.Linef("the live version has grown: what stands beside grows with it")
+	}
+	return grown, err
+}
+
 // shift leads traffic to what stands beside, and tells the share that really
 // reaches it.
 func (w *walk) shift(ctx context.Context, what string, before, weight int) error {
@@ -113,7 +141,7 @@ func (w *walk) shift(ctx context.Context, what string, before, weight int) error
 	if err != nil {
 		return err
 	}
-	w.Record.Weight = weight
+	w.Record.Weight, w.weight = weight, weight
 	long := w.plan.StepDuration
 	if w.plan.Strategy == BlueGreen {
 		long = w.plan.Watch

@@ -163,29 +163,45 @@ func (v *versions) Objects() []release.Object {
 	return objects
 }
 
-// Size sizes what stands beside for a weight in percent; at 100 it is as large
-// as the live version is at this moment: an autoscaler may have changed it.
+// Size sizes what stands beside for a weight in percent of the live version as
+// it is at this moment: an autoscaler may have changed it.
 func (v *versions) Size(ctx context.Context, weight int) error {
+	_, err := v.size(ctx, weight, false)
+	return err
+}
+
+// Grow follows a live version that has grown since Size, and says whether it
+// had: what stands beside has a share of the load that made it grow, and at 100
+// percent all of it. It never shrinks.
+func (v *versions) Grow(ctx context.Context, weight int) (grown bool, err error) {
+	return v.size(ctx, weight, true)
+}
+
+func (v *versions) size(ctx context.Context, weight int, onlyGrow bool) (sized bool, err error) {
 	for i, p := range v.pairs {
 		live, err := deployment(ctx, v.cluster, release.Object{APIVersion: "apps/v1", Kind: "Deployment", Namespace: p.live.Namespace, Name: p.live.Name})
 		if err != nil {
-			return err
+			return sized, err
 		}
 		if live == nil {
-			return fmt.Errorf("the live deployment %s is gone: somebody removed it meanwhile", p.live.Name)
+			return sized, fmt.Errorf("the live deployment %s is gone: somebody removed it meanwhile", p.live.Name)
 		}
 		v.pairs[i].live.Spec.Replicas = live.Spec.Replicas
-		n := beside(replicas(live), weight)
+		n := beside(max(replicas(live), live.Status.ReadyReplicas), weight)
+		if onlyGrow && n <= replicas(p.canary) {
+			continue
+		}
 		p.canary.Spec.Replicas = &n
 		u, err := encode(p.canary)
 		if err != nil {
-			return err
+			return sized, err
 		}
 		if _, err := v.cluster.Apply(ctx, u, cluster.ApplyOptions{}); err != nil {
-			return fmt.Errorf("size canary %s to %d: %w", p.canary.Name, n, err)
+			return sized, fmt.Errorf("size canary %s to %d: %w", p.canary.Name, n, err)
 		}
+		sized = true
 	}
-	return nil
+	return sized, nil
 }
 
 // Held is an error where somebody else rolls out another version of a live

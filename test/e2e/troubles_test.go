@@ -124,7 +124,7 @@ func TestPromote_capacityNeverDipsWhileAnAutoscalerActs(t *testing.T) {
 			least := p.least()
 			load := loadgen.Start(p.url(p.production), 100, true)
 			wait := p.until(word, map[string]string{
-				"manifests": "web.yaml", "strategy": strategy, "steps": "50%", "step-duration": "12s", "watch": "3s",
+				"manifests": "web.yaml", "strategy": strategy, "steps": "50%", "step-duration": "25s", "watch": "3s",
 				"analysis": "error-rate < 5%", "metrics": "probe", "port": "3000",
 			})
 			hpa, err := p.Client.Kube.AutoscalingV2().HorizontalPodAutoscalers(p.production).Get(t.Context(), "web", metav1.GetOptions{})
@@ -138,19 +138,27 @@ func TestPromote_capacityNeverDipsWhileAnAutoscalerActs(t *testing.T) {
 			}
 			eventually(t, "the autoscaler to have scaled", func(ctx context.Context) bool {
 				d, err := p.Client.Kube.AppsV1().Deployments(p.production).Get(ctx, "web", metav1.GetOptions{})
-				return err == nil && d.Spec.Replicas != nil && *d.Spec.Replicas == 5
+				return err == nil && d.Spec.Replicas != nil && *d.Spec.Replicas == 5 && d.Status.ReadyReplicas == 5
 			})
+			eventually(t, "five endpoints", func(ctx context.Context) bool {
+				n, err := p.ready(ctx)
+				return err == nil && n >= 5
+			})
+			since := p.least()
 			o := wait()
-			counts, fewest := load.Stop(), least()
+			counts, fewest, grown := load.Stop(), least(), since()
 			if o.Exit != 0 {
 				t.Fatalf("promote ended with exit code %d; its log:\n%s", o.Exit, o.Log)
 			}
 			if counts.Failed > 0 || fewest < 3 {
 				t.Errorf("requests: %v; at times only %d pods were ready, there were 3 before; the log:\n%s", counts, fewest, o.Log)
 			}
+			if grown < 5 {
+				t.Errorf("at times only %d pods were ready once there were 5; the log:\n%s", grown, o.Log)
+			}
 			p.settled(p.image("2"))
-			if n := p.pods(p.production, "app=web"); n < 3 {
-				t.Errorf("%d pods are left", n)
+			if n := p.pods(p.production, "app=web"); n != 5 {
+				t.Errorf("%d pods are left, the autoscaler wants 5", n)
 			}
 		})
 	}
