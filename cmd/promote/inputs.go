@@ -10,7 +10,6 @@ import (
 
 	"github.com/fibership/fibership/cmd/internal/target"
 	"github.com/fibership/fibership/internal/action"
-	"github.com/fibership/fibership/internal/analysis"
 	"github.com/fibership/fibership/internal/deploy"
 	"github.com/fibership/fibership/internal/flags"
 	"github.com/fibership/fibership/internal/metrics"
@@ -36,7 +35,7 @@ var (
 	traffics     = spec.Choice("traffic", "how weight is made true: by what the Service selects (`replicas`: a canary has its share of the pods), or by the weights of an HTTPRoute (`gateway`)",
 		[]string{string(promote.Replicas), string(promote.Gateway)}, action.Default(string(promote.Replicas)))
 	route  = spec.Text("route", "the HTTPRoute to steer, `name` or `namespace/name`; for `traffic: gateway`", action.DefaultText("the only one of the manifests"), action.Example("orders"))
-	checks = action.ListOf(spec, "analysis", "checks, judged at each step and during the watch", analysis.Parse,
+	checks = action.ListOf(spec, "analysis", "checks, judged at each step and during the watch", parseCheck,
 		action.Default("restarts < 1"), action.Example("error-rate < 1%"))
 	source = spec.Choice("metrics", "measured by requests of our own (`probe`) or read from each pod's /metrics (`pods`), both through the API server, or from what a Prometheus has scraped (`prometheus`)",
 		[]string{"probe", "pods", "prometheus"}, action.Default("pods"))

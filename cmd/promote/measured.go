@@ -15,6 +15,15 @@ import (
 // probeRate is how many requests a second probes send to each version.
 const probeRate = 10
 
+// parseCheck takes what can be said of a version that is live beside another.
+func parseCheck(line string) (analysis.Check, error) {
+	c, err := analysis.Parse(line)
+	if err == nil && c.Baseline && c.Metric == analysis.Rate {
+		return c, errors.New("how many requests a version gets beside another follows from its weight and says nothing of how good it is: compare error-rate or a latency, or give a limit such as rate > 10/s (deploy-staging compares the rate, in its load test)")
+	}
+	return c, err
+}
+
 // measured is where the numbers come from. Checks on restarts alone need no
 // request and no metrics. A Prometheus that does not answer is told here,
 // before anything is changed.

@@ -85,6 +85,7 @@ type Measurement struct {
 	Latency     Latencies          `json:"latency,omitzero"`
 	Restarts    int                `json:"restarts,omitempty"`
 	HasRestarts bool               `json:"hasRestarts,omitempty"` // false: nobody counted restarts
+	PodTime     time.Duration      `json:"podTime,omitempty"`     // that pods ran in which Restarts were counted, added up; 0: unknown
 	Queries     map[string]float64 `json:"queries,omitempty"`     // by Check.Query; a query without data is absent
 	Unanswered  map[string]string  `json:"unanswered,omitempty"`  // by Check.Query: why it has no data
 }
@@ -106,5 +107,6 @@ func (m Measurement) Sub(earlier Measurement) Measurement {
 	m.Errors = min(m.Requests, max(0, m.Errors-earlier.Errors))
 	m.Latency = m.Latency.Sub(earlier.Latency)
 	m.Restarts = max(0, m.Restarts-earlier.Restarts)
+	m.PodTime = max(0, m.PodTime-earlier.PodTime)
 	return m
 }

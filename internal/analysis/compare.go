@@ -22,10 +22,14 @@ func (r Rules) compare(c Check, now Measurement, baseline *Measurement, sound fu
 		result.Detail = c.missing(*baseline) + " of the baseline"
 		return result
 	}
+	against := fmt.Sprintf("%s against the baseline's %s", result.Measured, c.Metric.show(base.value))
+	if c.Metric == Restarts {
+		base.value *= exposed(now, *baseline)
+		against += fmt.Sprintf(", which is %.2g for as many pods in as much time", base.value)
+	}
 	need := r.need(c)
 	enough := !read.requests || read.samples >= need && base.samples >= need
 	worse := c.worse(read.value, base.value)
-	against := fmt.Sprintf("%s against the baseline's %s", result.Measured, c.Metric.show(base.value))
 	if read.requests {
 		against += fmt.Sprintf(", over %d and %s", read.samples, plural(base.samples, "request"))
 	}
@@ -77,12 +81,32 @@ func (c Check) table(now, base Measurement) table {
 	case ErrorRate:
 		return table{now.Errors, now.Requests, base.Errors, base.Requests}
 	case Restarts:
-		return events(int64(now.Restarts), now.Window.Seconds(), int64(base.Restarts), base.Window.Seconds())
+		of, baseOf := exposure(now, base)
+		return events(int64(now.Restarts), of, int64(base.Restarts), baseOf)
 	case Rate: // worse is fewer: the baseline's requests are the bad ones
 		return events(base.Requests, base.Window.Seconds(), now.Requests, now.Window.Seconds())
 	case P50, P90, P95, P99, Max, Query:
 	}
 	return table{}
+}
+
+// exposure is the time in which each could restart: that of all its pods, or,
+// where that is not known of both, of the measurement.
+func exposure(now, base Measurement) (of, baseOf float64) {
+	if now.PodTime > 0 && base.PodTime > 0 {
+		return now.PodTime.Seconds(), base.PodTime.Seconds()
+	}
+	return now.Window.Seconds(), base.Window.Seconds()
+}
+
+// exposed is how many times the baseline's exposure the version's is; 1 where
+// one of them has none.
+func exposed(now, base Measurement) float64 {
+	of, baseOf := exposure(now, base)
+	if of <= 0 || baseOf <= 0 {
+		return 1
+	}
+	return of / baseOf
 }
 
 // events makes a table of counts in time: so many events of a rare kind in so

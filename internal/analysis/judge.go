@@ -51,7 +51,8 @@ func Judge(c Check, now Measurement, baseline *Measurement) Result {
 // A comparison fails where the version is worse by more than the value and
 // the difference is sound: Fisher's exact test on failed requests, or on
 // requests slower than the quantile of both versions together. It needs
-// enough requests of both, as limits do. A query has no requests to count: it is
+// enough requests of both, as limits do. Restarts are compared for as many pods
+// in as much time, by the exact test of two Poisson rates. A query has no requests to count: it is
 // compared as it is, at the end.
 func (r Rules) Judge(c Check, now Measurement, baseline *Measurement) Result {
 	if !c.Baseline {

@@ -131,6 +131,29 @@ func TestJudge_comparesRestartsInTime(t *testing.T) {
 	}
 }
 
+// One beside nine, nine beside one: what counts is how often a pod restarts.
+func TestJudge_comparesRestartsPodByPod(t *testing.T) {
+	pods := func(pods, n int) Measurement {
+		return Measurement{Window: time.Minute, PodTime: time.Duration(pods) * time.Minute, Restarts: n, HasRestarts: true}
+	}
+	check := parse(t, "restarts worse-than baseline by 1")
+	for _, c := range []struct {
+		now, base Measurement
+		want      Verdict
+	}{
+		{pods(1, 3), pods(9, 0), Fail},
+		{pods(1, 9), pods(9, 9), Fail},
+		{pods(1, 1), pods(9, 9), Pass},
+		{pods(18, 18), pods(2, 2), Pass},
+		{pods(9, 9), pods(1, 1), Pass},
+		{pods(18, 60), pods(2, 0), Fail},
+	} {
+		if got := Judge(check, c.now, &c.base); got.Verdict != c.want {
+			t.Errorf("%d in %v against %d in %v: got %+v, want %v", c.now.Restarts, c.now.PodTime, c.base.Restarts, c.base.PodTime, got, c.want)
+		}
+	}
+}
+
 func TestTogether_takesTheWorst(t *testing.T) {
 	for _, c := range []struct {
 		in   []Verdict

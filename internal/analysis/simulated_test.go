@@ -66,6 +66,43 @@ func TestSeries_keepsItsBoundWithoutAMargin(t *testing.T) {
 	}
 }
 
+// However many pods either has: one beside nine at first, then nine, and
+// eighteen beside two.
+func TestSeries_comparesRestartsPodByPod(t *testing.T) {
+	t.Parallel()
+	all := checks(t, "restarts worse-than baseline by 0")
+	for _, c := range []struct {
+		pods  int
+		steps []float64
+	}{{9, []float64{0.1, 0.5}}, {2, []float64{0.5, 0.9}}} {
+		for _, often := range []float64{0.05, 1} { // of each pod in a minute
+			canary := func(seed int, more float64) simulate.Outcome {
+				c := simulate.Canary{
+					Seed: uint64(seed), Rate: 1, Steps: c.steps, Looks: 12,
+					Pods: c.pods, Restarts: often, MoreOften: more,
+				}
+				return c.Run(simulate.Compared(all, len(c.Steps)))
+			}
+			aborted, caught, n := 0, 0, *runs
+			for seed := range n {
+				if canary(seed, 1).Verdict != analysis.Pass {
+					aborted++
+				}
+				if canary(seed, 10).Verdict == analysis.Fail {
+					caught++
+				}
+			}
+			t.Logf("%d live pods, %g restarts a minute each: %d of %d equal versions aborted, %d caught that restart ten times as often", c.pods, often, aborted, n, caught)
+			if aborted*100 > n {
+				t.Errorf("%d live pods, %g restarts a minute each: %d of %d equal versions aborted: more than 1 %%", c.pods, often, aborted, n)
+			}
+			if often == 1 && caught*100 < 95*n {
+				t.Errorf("%d live pods: only %d of %d caught that restart ten times as often", c.pods, caught, n)
+			}
+		}
+	}
+}
+
 func TestSeries_catchesWhatIsWorse(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

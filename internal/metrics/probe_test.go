@@ -1,13 +1,16 @@
 package metrics
 
 import (
+	"context"
 	"net/http"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fibership/fibership/internal/analysis"
 	"github.com/fibership/fibership/internal/progress"
@@ -165,4 +168,28 @@ func TestRestarts_countsFromTheStartAndKeepsWhatWent(t *testing.T) {
 	if m := measure(t, s); m.Restarts != 3 {
 		t.Errorf("after one went: %d restarts, want 3", m.Restarts)
 	}
+}
+
+func TestRestarts_addsUpTheTimeOfAllPods(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var pods []corev1.Pod
+		start := func(name string) {
+			meta := metav1.ObjectMeta{Name: name, UID: types.UID(name), CreationTimestamp: metav1.Now()}
+			pods = append(pods, corev1.Pod{ObjectMeta: meta})
+		}
+		start("one")
+		start("two")
+		s := RestartsOnly{}.Start(t.Context(), func(context.Context) ([]corev1.Pod, error) { return pods, nil })
+		time.Sleep(time.Minute)
+		start("three")
+		time.Sleep(time.Minute)
+		if m := measure(t, s); m.PodTime != 5*time.Minute {
+			t.Errorf("three pods ran %v, want two for two minutes and one for one", m.PodTime)
+		}
+		pods = pods[:1]
+		time.Sleep(time.Minute)
+		if m := measure(t, s); m.PodTime != 6*time.Minute {
+			t.Errorf("after two went: %v, want a minute more", m.PodTime)
+		}
+	})
 }

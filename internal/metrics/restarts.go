@@ -59,15 +59,18 @@ type roster struct {
 	list  Lister
 	began time.Time
 
-	mu    sync.Mutex
-	known bool // listed at least once
-	pods  map[types.UID]*counted
+	mu     sync.Mutex
+	known  bool // listed at least once
+	pods   map[types.UID]*counted
+	listed time.Time     // last
+	ran    time.Duration // all pods together since it began
 }
 
 type counted struct{ first, last int }
 
 func newRoster(list Lister) *roster {
-	return &roster{list: list, began: time.Now(), pods: map[types.UID]*counted{}}
+	began := time.Now()
+	return &roster{list: list, began: began, listed: began, pods: map[types.UID]*counted{}}
 }
 
 // begin lists for the first time. Where that fails, the first reading that
@@ -89,7 +92,10 @@ func (r *roster) read(ctx context.Context) ([]corev1.Pod, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	now := time.Now()
 	for i := range pods {
+		// A pod ran since it was listed before, or since it was made.
+		r.ran += max(0, min(now.Sub(r.listed), now.Sub(pods[i].CreationTimestamp.Time)))
 		n := restarts(&pods[i])
 		seen, ok := r.pods[pods[i].UID]
 		if !ok {
@@ -101,15 +107,15 @@ func (r *roster) read(ctx context.Context) ([]corev1.Pod, error) {
 		}
 		seen.last = max(seen.last, n)
 	}
-	r.known = true
+	r.known, r.listed = true, now
 	return pods, nil
 }
 
-// measurement has the window and the restarts.
+// measurement has the window, and the restarts with the time of all pods.
 func (r *roster) measurement() analysis.Measurement {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m := analysis.Measurement{Window: time.Since(r.began), HasRestarts: len(r.pods) > 0}
+	m := analysis.Measurement{Window: time.Since(r.began), HasRestarts: len(r.pods) > 0, PodTime: r.ran}
 	for _, c := range r.pods {
 		m.Restarts += c.last - c.first
 	}

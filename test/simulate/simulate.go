@@ -20,6 +20,9 @@ type Canary struct {
 	Slower     float64   // factor on the canary's latency
 	Steps      []float64 // weights, each for a minute
 	Looks      int       // in a step
+	Pods       int       // of the live version; the canary has its share beside them
+	Restarts   float64   // of each pod in a minute, on average
+	MoreOften  float64   // factor on the canary's restarts; 0: 1
 }
 
 // Usual is a canary at 10 % and 50 % of 40 requests a second, as good as the
@@ -57,6 +60,15 @@ func (c Canary) Run(judge Judge) Outcome {
 			}
 			now.Window += interval
 			base.Window += interval
+			if c.Restarts > 0 {
+				beside := max(1, int(math.Round(float64(c.Pods)*weight/(1-weight))))
+				often := c.MoreOften
+				if often == 0 {
+					often = 1
+				}
+				run(random, &now, beside, interval, c.Restarts*drift*often)
+				run(random, &base, c.Pods, interval, c.Restarts*drift)
+			}
 			end := look == c.Looks-1
 			results := judge(now, base, end)
 			v := analysis.Together(results)
@@ -83,6 +95,18 @@ func send(random *rand.Rand, m *analysis.Measurement, errors, slower, drift floa
 		m.Errors++
 	}
 	m.Latency.Add(time.Duration(float64(20*time.Millisecond) * slower * (1 + drift) * math.Exp(0.6*random.NormFloat64())))
+}
+
+// run lets pods run for a while, each restarting so often in a minute.
+func run(random *rand.Rand, m *analysis.Measurement, pods int, long time.Duration, often float64) {
+	m.HasRestarts = true
+	m.PodTime += time.Duration(pods) * long
+	if often <= 0 {
+		return
+	}
+	for at := random.ExpFloat64(); at < often*float64(pods)*long.Minutes(); at += random.ExpFloat64() {
+		m.Restarts++
+	}
 }
 
 // Compared judges as promote does: by a series of the checks.
