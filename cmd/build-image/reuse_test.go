@@ -2,7 +2,9 @@ package main
 
 import (
 	"archive/zip"
+	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -211,6 +213,54 @@ func TestBuild_doesNotRememberWhatItCannotTellForCertain(t *testing.T) {
 	second.built(t, true)
 	if first.outputs["digest"] == second.outputs["digest"] {
 		t.Error("another program has the same digest")
+	}
+}
+
+// Not every registry takes artifacts of kinds that it does not know, or lets a
+// tag be set again.
+func TestBuild_succeedsWhereTheRegistryKeepsNoRecord(t *testing.T) {
+	refusing := func(status int, refuses func(method, path, body string) bool) func(http.Handler) http.Handler {
+		return func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if strings.Contains(r.URL.Path, "/manifests/") {
+					body, _ := io.ReadAll(r.Body)
+					r.Body = io.NopCloser(bytes.NewReader(body))
+					if refuses(r.Method, r.URL.Path, string(body)) {
+						w.WriteHeader(status)
+						fmt.Fprint(w, `{"errors":[{"code":"DENIED","message":"not here"}]}`)
+						return
+					}
+				}
+				next.ServeHTTP(w, r)
+			})
+		}
+	}
+	read := func(method, path, _ string) bool { return method == http.MethodGet && strings.Contains(path, "/key-") }
+	kind := func(_, _, body string) bool { return strings.Contains(body, "vnd.fibership") }
+	tagged := func(method, path, _ string) bool { return method == http.MethodPut && strings.Contains(path, "/key-") }
+	for name, c := range map[string]struct {
+		status  int
+		refuses func(method, path, body string) bool
+		warns   bool
+	}{
+		"forbids to read it":  {http.StatusForbidden, read, false},
+		"has no such request": {http.StatusMethodNotAllowed, read, false},
+		"takes no such kind":  {http.StatusBadRequest, kind, true},
+		"lets no tag move":    {http.StatusBadRequest, tagged, true},
+		"forbids the tag":     {http.StatusForbidden, tagged, true},
+		"fails to keep it":    {http.StatusInternalServerError, kind, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			registry := newServer(t, refusing(c.status, c.refuses))
+			in := inputs{"image": registry.host + "/acme/orders", "tags": "latest", "tests": "none", "retry-timeout": "1s"}
+			got := act(t, orders().write(t), in)
+			got.built(t, true)
+			if warned := strings.Contains(got.log, "::warning") && strings.Contains(got.log, "not remembered"); warned != c.warns {
+				t.Errorf("warned: %v\n%s", warned, got.log)
+			}
+			registry.image(t, registry.host+"/acme/orders:latest")
+			act(t, orders().write(t), in).wants(t, 0)
+		})
 	}
 }
 

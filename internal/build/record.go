@@ -22,6 +22,7 @@ import (
 
 	"github.com/fibership/fibership/internal/gobuild"
 	"github.com/fibership/fibership/internal/image"
+	"github.com/fibership/fibership/internal/progress"
 	"github.com/fibership/fibership/internal/registry"
 )
 
@@ -150,6 +151,10 @@ func (b *Build) recall(ctx context.Context, k keys) (*record, error) {
 	if registry.IsNotFound(err) {
 		return nil, nil //nolint:nilnil // likewise
 	}
+	if registry.IsRefused(err) {
+		b.Log.Linef("not looked up by its inputs: %v", err)
+		return nil, nil //nolint:nilnil // likewise
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -207,8 +212,18 @@ func (r *record) passed(sum string, tests gobuild.Tests) {
 }
 
 // remember keeps a record. The image is there and whole by now, so that a
-// record never promises what is not.
+// record never promises what is not. A registry that takes no record, or lets
+// no tag move, has the image all the same: that is no failure.
 func (b *Build) remember(ctx context.Context, k keys, r record) error {
+	err := b.keep(ctx, k, r)
+	if err != nil && ctx.Err() == nil {
+		progress.Warn(b.Log, "build not remembered", fmt.Sprintf("the image is in the registry; what it was made from, and the tests that passed, could not be kept beside it, so the next build does all again: %v", err))
+		return nil
+	}
+	return err
+}
+
+func (b *Build) keep(ctx context.Context, k keys, r record) error {
 	content, err := json.Marshal(r)
 	if err != nil {
 		return err
@@ -221,7 +236,7 @@ func (b *Build) remember(ctx context.Context, k keys, r record) error {
 	img = mutate.ConfigMediaType(img, recordType)
 	img = mutate.Annotations(img, map[string]string{recordAnnotation: string(content)}).(v1.Image)
 	if _, err := b.Registry.Push(ctx, img, b.Repository); err != nil {
-		return fmt.Errorf("remember the build: %w", err)
+		return err
 	}
 	return b.Registry.Tag(ctx, b.recordTag(k.build), img)
 }

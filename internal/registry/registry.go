@@ -221,6 +221,15 @@ func IsNotFound(err error) bool {
 	return errors.As(err, &e)
 }
 
+// IsRefused says whether a registry understood a request and does not do it,
+// for a reason that neither time nor other credentials heal: a kind of manifest
+// that it does not take, a tag that may not move, a method that it has not.
+func IsRefused(err error) bool {
+	var status *transport.Error
+	return errors.As(err, &status) && status.StatusCode >= 400 && status.StatusCode < 500 &&
+		status.StatusCode != http.StatusUnauthorized && !troubleStatus(status)
+}
+
 // missing tells "not there" from what else a registry may answer.
 func missing(ref name.Reference, err error) error {
 	var status *transport.Error
