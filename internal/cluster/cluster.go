@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 )
 
@@ -31,12 +32,13 @@ type Client struct {
 	Source  string       // where the credentials come from, for the log
 	Server  string       // the API server's host, for the log
 
-	plain *rest.Config // REST before our transport was put on
-	http  *http.Client
-	base  *url.URL
-	gate  *gate
-	kinds *kinds
-	types *schemas
+	plain    *rest.Config // REST before our transport was put on
+	http     *http.Client
+	base     *url.URL
+	gate     *gate
+	kinds    *kinds
+	types    *schemas
+	metadata metadata.Interface
 }
 
 // Connect finds the cluster: the kubeconfig given (content or path), else the
@@ -101,6 +103,9 @@ func (c *Client) dial(held func(context.Context) (time.Time, error)) error {
 		return fmt.Errorf("%s: %w", c.Source, err)
 	}
 	if c.Dynamic, err = dynamic.NewForConfigAndClient(c.REST, c.http); err != nil {
+		return fmt.Errorf("%s: %w", c.Source, err)
+	}
+	if c.metadata, err = metadata.NewForConfigAndClient(c.REST, c.http); err != nil {
 		return fmt.Errorf("%s: %w", c.Source, err)
 	}
 	finder, err := discovery.NewDiscoveryClientForConfigAndClient(c.REST, c.http)

@@ -58,7 +58,7 @@ func (s *Session) Begin(ctx context.Context, p Plan, changes []Change) (*Attempt
 func wantedObjects(changes []Change) []release.Object {
 	var objects []release.Object
 	for _, c := range changes {
-		if c.Verb != Remove {
+		if c.Wanted != nil {
 			objects = append(objects, c.Object)
 		}
 	}
@@ -140,7 +140,10 @@ func (a *Attempt) ApplyNew(ctx context.Context) error {
 }
 
 func (a *Attempt) send(ctx context.Context, which func(Change) bool) error {
-	scaled := a.autoscaled(ctx)
+	scaled, err := a.autoscaled(ctx)
+	if err != nil {
+		return err
+	}
 	for i, c := range a.changes {
 		if !c.sent() || !which(c) {
 			continue
@@ -232,6 +235,9 @@ func (a *Attempt) finish(ctx context.Context) error {
 		return err
 	}
 	if err := a.removeChanged(ctx, a.changes); err != nil {
+		return err
+	}
+	if err := a.leave(ctx, a.changes, false); err != nil {
 		return err
 	}
 	if err := a.coolDown(ctx); err != nil {

@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -23,21 +24,28 @@ const (
 	// Recreate deletes an object and creates it again: it cannot be changed in
 	// place, and its annotation allows this; or it is being deleted already.
 	Recreate Verb = "recreate"
+	// Leave takes our labels off an object that is not wanted any more, and
+	// that was there before we came: it is not ours to delete.
+	Leave Verb = "leave"
 )
 
 // Change is what a plan does to one object.
 type Change struct {
 	Verb   Verb
 	Object release.Object
-	Wanted *unstructured.Unstructured // nil: to be removed
+	Wanted *unstructured.Unstructured // nil: to be removed or left
 	Live   *unstructured.Unstructured // nil: not there
 	Diff   string                     // for people; only in dry runs
 
 	after *unstructured.Unstructured // as the server's dry run gave it; nil: not tried
+	owner error                      // *OwnedError: it is another service's, and not touched
+	newly bool                       // it is adopted by this very plan
 }
 
 // sent says whether the object is sent to the API server.
-func (c Change) sent() bool { return c.Verb == Create || c.Verb == Update || c.Verb == Recreate }
+func (c Change) sent() bool {
+	return c.owner == nil && (c.Verb == Create || c.Verb == Update || c.Verb == Recreate)
+}
 
 // recreatable says whether the object may be deleted and created again where
 // it cannot be changed in place: by its own annotation, or, on the way back, by
@@ -46,13 +54,14 @@ func (c Change) recreatable(why *cluster.ImmutableError) bool {
 	allows := func(u *unstructured.Unstructured) bool {
 		return u != nil && u.GetAnnotations()[cluster.RecreateAnnotation] == "true"
 	}
-	return c.Live != nil && len(why.Also) == 0 && (allows(c.Wanted) || allows(c.Live))
+	return c.Live != nil && !kept(c.Object) && len(why.Also) == 0 && (allows(c.Wanted) || allows(c.Live))
 }
 
 // Compare holds the wanted objects against what the cluster has. An object is
 // unchanged if it is what the last release applied and nobody has touched it
 // since; what earlier releases brought and is not wanted any more is removed.
-// It costs one request for each kind of object.
+// It costs one request for each kind of object, and up to two more for each
+// kind of which something is not there, or is not ours.
 func (s *Session) Compare(ctx context.Context, wanted []*unstructured.Unstructured) ([]Change, error) {
 	live, _ := s.History.Live()
 	changes, err := s.compareTo(ctx, live, wanted)
@@ -69,16 +78,39 @@ func (s *Session) compareTo(ctx context.Context, base release.Record, wanted []*
 	if err != nil {
 		return nil, err
 	}
-	return compare(wanted, base.Objects, known, live, s.needed()), nil
+	var others []release.Object
+	for _, u := range wanted {
+		if o := release.Describe(u); live[o.Key()] == nil {
+			others = append(others, o)
+		}
+	}
+	found, requests, err := s.Cluster.Find(ctx, others)
+	if err != nil {
+		return nil, err
+	}
+	s.looked = requests
+	maps.Copy(live, found)
+	changes := compare(wanted, base.Objects, known, live, s.needed())
+	for i, c := range changes {
+		changes[i].owner = s.owner(c)
+	}
+	return changes, nil
 }
 
 // compare is pure. base is what the live release applied, known whatever the
-// releases since the last good one brought, live what the cluster holds with
-// our labels; configuration that a kept release needs is not removed.
+// releases since the last good one brought, the newest first, live what the
+// cluster holds with our labels, and of what is wanted also the rest;
+// configuration that a kept release needs is not removed.
 func compare(wanted []*unstructured.Unstructured, base, known []release.Object, live map[string]*unstructured.Unstructured, needed map[string]bool) []Change {
 	before := make(map[string]release.Object, len(base))
 	for _, o := range base {
 		before[o.Key()] = o
+	}
+	latest := make(map[string]release.Object, len(known))
+	for _, o := range known {
+		if _, newer := latest[o.Key()]; !newer {
+			latest[o.Key()] = o
+		}
 	}
 	want := make(map[string]bool, len(wanted))
 	var changes []Change
@@ -87,12 +119,15 @@ func compare(wanted []*unstructured.Unstructured, base, known []release.Object, 
 		want[o.Key()] = true
 		c := Change{Object: o, Wanted: u, Live: live[o.Key()]}
 		was, had := before[o.Key()]
+		last, did := latest[o.Key()]
+		c.Object.Adopted = adopted(c.Live, last, did)
+		c.newly = c.Object.Adopted && !last.Adopted
 		switch {
 		case c.Live == nil:
 			c.Verb = Create
 		case c.Live.GetDeletionTimestamp() != nil: // what is applied to it goes with it
 			c.Verb = Recreate
-		case had && was.Applied() == o.Hash && untouched(was, c.Live):
+		case had && was.Applied() == o.Hash && labelled(c.Live) && untouched(was, c.Live):
 			c.Verb = Same
 			c.Object.UID, c.Object.Seen = was.UID, was.Seen
 		default:
@@ -108,7 +143,12 @@ func compare(wanted []*unstructured.Unstructured, base, known []release.Object, 
 			continue
 		}
 		gone[key] = true
-		changes = append(changes, Change{Verb: Remove, Object: o, Live: live[key]})
+		o.Adopted = latest[key].Adopted
+		verb := Remove
+		if kept(o) {
+			verb = Leave
+		}
+		changes = append(changes, Change{Verb: verb, Object: o, Live: live[key]})
 	}
 	return changes
 }
@@ -119,7 +159,7 @@ func untouched(was release.Object, live *unstructured.Unstructured) bool {
 }
 
 // known is every object that the releases from the last good one on brought:
-// all that may be in the cluster and be ours.
+// all that may be in the cluster and be ours. The newest release's come first.
 func (s *Session) known() []release.Object {
 	good, _ := s.History.Good()
 	var known []release.Object
@@ -198,7 +238,7 @@ func (s *Session) Diff(ctx context.Context, changes []Change) error {
 	return ctx.Err()
 }
 
-// Count tells the changes in words: "2 created, 1 updated, 5 unchanged".
+// Count tells the changes in words: "2 to create, 1 to update, 0 to remove, 5 unchanged".
 func Count(changes []Change) string {
 	n := make(map[Verb]int)
 	for _, c := range changes {
@@ -207,6 +247,9 @@ func Count(changes []Change) string {
 	text := fmt.Sprintf("%d to create, %d to update, %d to remove, %d unchanged", n[Create], n[Update], n[Remove], n[Same])
 	if n[Recreate] > 0 {
 		text += fmt.Sprintf(", %d to delete and create again", n[Recreate])
+	}
+	if n[Leave] > 0 {
+		text += fmt.Sprintf(", %d to leave as they were there before", n[Leave])
 	}
 	return text
 }

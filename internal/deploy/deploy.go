@@ -38,15 +38,6 @@ type Target struct {
 // labels are on every object of the target's releases.
 func (t Target) labels() map[string]string { return Labels(t.Service, t.Environment) }
 
-// Labels mark an object as belonging to a service in an environment. What
-// lacks them is never deleted.
-func Labels(service, environment string) map[string]string {
-	return map[string]string{
-		"fibership.dev/service":     service,
-		"fibership.dev/environment": environment,
-	}
-}
-
 // Plan is a release to be made.
 type Plan struct {
 	// Record says who brings what and why. What the deploy finds out —

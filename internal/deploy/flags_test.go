@@ -149,6 +149,7 @@ func openedAs(u *unstructured.Unstructured, as release.Opened) (*unstructured.Un
 func TestCompare_knowsWhatARampMade(t *testing.T) {
 	t.Parallel()
 	u := manifests.Flags("web", flagFileOf(t, flagText)).Unstructured
+	u.SetLabels(Labels("web", "staging"))
 	u.SetUID("1")
 	u.SetResourceVersion("7")
 	o := release.Describe(u)

@@ -65,7 +65,7 @@ func (a *Attempt) divert(ctx context.Context, w *release.Warm) error {
 	}
 	a.Log.Linef("all traffic is on release %d, which was kept warm", w.Revision)
 	for i, c := range a.changes {
-		if isService(c) && c.Verb != Remove {
+		if isService(c) && c.Wanted != nil && c.owner == nil {
 			services = append(services, i)
 		}
 	}

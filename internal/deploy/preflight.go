@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/fibership/fibership/internal/cluster"
 	"github.com/fibership/fibership/internal/manifests"
 	"github.com/fibership/fibership/internal/preflight"
 	"github.com/fibership/fibership/internal/progress"
@@ -94,14 +96,66 @@ func (s *Session) Preflight(ctx context.Context, p Plan, changes []Change) error
 	if len(checked.Skipped) > 0 {
 		s.Log.Linef("not looked at, for want of rights: %s", strings.Join(checked.Skipped, "; "))
 	}
+	problems = append(problems, s.foreign(p, changes)...)
 	problems = append(problems, s.try(ctx, p, changes, checked.Requests)...)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if err := s.mayDelete(ctx, p, changes); err != nil {
+		problems = append(problems, err)
 	}
 	if err := errors.Join(problems...); err != nil {
 		return &Refusal{Reason: "the release cannot work here, and nothing was changed", Err: err}
 	}
 	return nil
+}
+
+// foreign is the objects that are another service's. What nobody has claimed is
+// taken over, and that is told.
+func (s *Session) foreign(p Plan, changes []Change) (problems []error) {
+	for _, c := range changes {
+		switch {
+		case c.owner != nil:
+			problems = append(problems, placed{p.Places.at(c.Wanted, c.owner.Error()), c.owner})
+		case c.newly:
+			s.Log.Linef("%s is there already, made by others: it is taken over as the manifests say, and never deleted", c.Object)
+		}
+	}
+	return problems
+}
+
+// mayDelete refuses where the right is missing to delete what the release
+// removes, or what would have to go again if it failed: at its end it would be
+// too late. It asks once for each kind.
+func (s *Session) mayDelete(ctx context.Context, p Plan, changes []Change) error {
+	var needs []cluster.Access
+	for _, c := range changes {
+		goes := c.Verb == Remove || c.Verb == Recreate || c.Verb == Create && !p.Keep
+		if !goes || kept(c.Object) {
+			continue
+		}
+		need, err := s.Cluster.May(ctx, "delete", c.Object)
+		if _, unknown := errors.AsType[*cluster.UnknownKindError](err); unknown {
+			continue // the release brings the kind
+		}
+		if err != nil {
+			return fmt.Errorf("ask the API server for our rights: %w", err)
+		}
+		if !slices.Contains(needs, need) {
+			needs = append(needs, need)
+		}
+	}
+	missing, err := s.Cluster.Can(ctx, needs)
+	if err != nil {
+		return fmt.Errorf("ask the API server for our rights: %w", err)
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return &Refusal{
+		Reason: fmt.Sprintf("no right to %s in namespace %s, which the release, or taking it back, needs", list(missing), s.Namespace),
+		Advice: "add these rules to the role of the kubeconfig's user:\n" + cluster.Rules(missing),
+	}
 }
 
 // running is the release as its pods are looked at.
@@ -111,7 +165,7 @@ func (s *Session) running(p Plan, changes []Change) preflight.Release {
 		r.Beside = append(r.Beside, p.Before.Unstructured)
 	}
 	for _, c := range changes {
-		if c.Live != nil {
+		if c.Live != nil && c.Verb != Leave {
 			r.Replaced = append(r.Replaced, c.Live)
 		}
 	}

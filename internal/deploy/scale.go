@@ -3,8 +3,10 @@ package deploy
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -19,21 +21,25 @@ const autoscalersFor = 10 * time.Second
 
 // autoscaled asks for the namespace's autoscalers, once for what is done in one
 // go. Where they may not be read, only those among the release's own objects
-// are known, and manifests that name a size keep it.
-func (s *Session) autoscaled(ctx context.Context) scaled {
+// are known, and manifests that name a size keep it. Any other error is one:
+// not to know of an autoscaler would resize what it owns.
+func (s *Session) autoscaled(ctx context.Context) (scaled, error) {
 	if s.scaled != nil && time.Since(s.scaledAt) < autoscalersFor {
-		return s.scaled
+		return s.scaled, nil
 	}
 	found := make(scaled)
 	list, err := s.Cluster.Kube.AutoscalingV2().HorizontalPodAutoscalers(s.Namespace).List(ctx, metav1.ListOptions{})
+	if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
+		return found, nil
+	}
 	if err != nil {
-		return found
+		return nil, fmt.Errorf("ask which workloads an autoscaler owns the size of: %w", err)
 	}
 	for _, h := range list.Items {
 		found[h.Spec.ScaleTargetRef.Kind+"/"+h.Spec.ScaleTargetRef.Name] = true
 	}
 	s.scaled, s.scaledAt = found, time.Now()
-	return found
+	return found, nil
 }
 
 // keep gives the object to send: of a workload whose size is an autoscaler's,

@@ -25,6 +25,7 @@ type Session struct {
 	History release.History
 
 	settled bool // what a dead run left was taken back
+	looked  int  // requests of the last comparing, beside those for what is ours
 
 	scaled   scaled // as last asked
 	scaledAt time.Time

@@ -23,7 +23,7 @@ const dryRunsAtOnce = 8
 // after the applying is spent on dry runs.
 const (
 	fewest = 550
-	around = 33 // requests of a deploy beside those for each object, kind and check
+	around = 34 // requests of a deploy beside those for each object, kind and check
 )
 
 // try lets the API server judge the objects that would be sent, by its dry run:
@@ -32,7 +32,10 @@ const (
 // kind as far as it goes, and the others are judged here, by the server's own
 // schemas. Nothing is written.
 func (s *Session) try(ctx context.Context, p Plan, changes []Change, spent int) []error {
-	scaled := s.autoscaled(ctx)
+	scaled, err := s.autoscaled(ctx)
+	if err != nil {
+		return []error{err}
+	}
 	tried, judged := s.choose(changes, spent)
 	errs := make([]error, len(changes))
 	var group errgroup.Group
@@ -78,7 +81,11 @@ func (s *Session) dryRun(ctx context.Context, c *Change, scaled scaled) error {
 		progress.Warn(s.Log, "no dry run", fmt.Sprintf("%s: %v", c.Object, err))
 		return nil
 	}
-	if fixed, ok := errors.AsType[*cluster.ImmutableError](err); ok && c.recreatable(fixed) {
+	fixed, ok := errors.AsType[*cluster.ImmutableError](err)
+	if ok && kept(c.Object) {
+		return fmt.Errorf("%w; it was there before the first release, so it is not deleted to be created again", err)
+	}
+	if ok && c.recreatable(fixed) {
 		s.Log.Linef("%v: it is to be deleted and created again, as it is annotated", fixed)
 		c.Verb = Recreate
 		return nil
@@ -101,10 +108,14 @@ func (s *Session) choose(changes []Change, spent int) (tried, judged []int) {
 	}
 	n := len(tried)
 	kinds := make(map[schema.GroupKind]bool)
+	rights := make(map[schema.GroupKind]bool) // that are asked for one by one
 	for _, c := range changes {
 		kinds[c.Object.GroupKind()] = true
+		if c.Object.Namespace == "" {
+			rights[c.Object.GroupKind()] = true
+		}
 	}
-	left := max(fewest, n+n*9/100) - n - around - len(kinds) - spent
+	left := max(fewest, n+n*9/100) - n - around - len(kinds) - len(rights) - s.looked - spent
 	if left >= n {
 		return tried, nil
 	}

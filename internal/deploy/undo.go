@@ -153,6 +153,9 @@ func (a *Attempt) undo(ctx context.Context, wait bool) error {
 	if err := a.removeChanged(ctx, changes); err != nil {
 		return err
 	}
+	if err := a.leave(ctx, changes, true); err != nil {
+		return err
+	}
 	a.Record.Status, a.Record.Ended = release.RolledBack, time.Now().UTC()
 	if err := a.save(ctx); err != nil {
 		return err
@@ -173,13 +176,22 @@ func (a *Attempt) back(ctx context.Context, to release.Record) ([]Change, error)
 			return nil, err
 		}
 	}
-	return a.compareTo(ctx, to, objects)
+	changes, err := a.compareTo(ctx, to, objects)
+	for _, c := range changes {
+		if c.owner != nil {
+			a.Log.Linef("not restored: %v", c.owner)
+		}
+	}
+	return changes, err
 }
 
 // restore applies the objects of an earlier release. A field that somebody else
 // took in the meantime is taken back, and named.
 func (a *Attempt) restore(ctx context.Context, to *release.Record, changes []Change, which func(Change) bool) error {
-	scaled := a.autoscaled(ctx)
+	scaled, err := a.autoscaled(ctx)
+	if err != nil {
+		return err
+	}
 	renewed := false
 	for i, c := range changes {
 		if !c.sent() || !which(c) {
@@ -194,6 +206,7 @@ func (a *Attempt) restore(ctx context.Context, to *release.Record, changes []Cha
 			return fmt.Errorf("apply %s: %w", c.Object, err)
 		}
 		seen := &to.Objects[i]
+		seen.Adopted = c.Object.Adopted
 		seen.UID, seen.Seen = string(live.GetUID()), cluster.Seen(live)
 		renewed = true
 		a.Log.Linef("restored %s", c.Object)

@@ -19,7 +19,7 @@ import (
 // evidenceWithin bounds the gathering of evidence on what is doomed already.
 const evidenceWithin = 5 * time.Second
 
-// Workloads is the objects whose being there is not yet their serving.
+// Workloads is the objects that pods run for.
 func Workloads(objects []release.Object) []release.Object {
 	var found []release.Object
 	for _, o := range objects {
@@ -34,7 +34,8 @@ func Workloads(objects []release.Object) []release.Object {
 	return found
 }
 
-// Serve waits until every workload of the release serves.
+// Serve waits until every object of the release serves that rolls out: its
+// workloads and pods, and what others than Kubernetes define, by its conditions.
 func (a *Attempt) Serve(ctx context.Context) error {
 	if err := a.Step(ctx, StepServe); err != nil {
 		return err
@@ -48,7 +49,7 @@ func (a *Attempt) ServeBeside(ctx context.Context) error {
 }
 
 func (s *Session) serve(ctx context.Context, objects []release.Object) error {
-	return rollout.Wait(ctx, s.Cluster, Workloads(objects), rollout.Options{Timeout: s.Timeout, Log: s.Log})
+	return rollout.Wait(ctx, s.Cluster, objects, rollout.Options{Timeout: s.Timeout, Log: s.Log})
 }
 
 // fresh is the workloads that run the new version at this moment.

@@ -106,17 +106,21 @@ func TestSetPodTemplate_putsBackWhatWasRead(t *testing.T) {
 }
 
 func TestPlace_putsObjectsIntoTheNamespace(t *testing.T) {
-	objs := decode(t, object("ConfigMap", "a")+"---\n"+object("Namespace", "ns")+"  namespace: wrong\n---\n"+object("ConfigMap", "b")+"  namespace: own\n")
+	objs := decode(t, object("ConfigMap", "a")+"---\n"+object("Namespace", "ns")+"  namespace: wrong\n---\n"+object("ConfigMap", "b")+"  namespace: staging\n")
 	scoped := func(u *unstructured.Unstructured) (bool, error) { return u.GetKind() != "Namespace", nil }
 	if err := Place(objs, "staging", scoped); err != nil {
 		t.Fatal(err)
 	}
-	if a, n, b := objs[0].GetNamespace(), objs[1].GetNamespace(), objs[2].GetNamespace(); a != "staging" || n != "" || b != "own" {
+	if a, n, b := objs[0].GetNamespace(), objs[1].GetNamespace(), objs[2].GetNamespace(); a != "staging" || n != "" || b != "staging" {
 		t.Errorf("namespaces %q, %q, %q", a, n, b)
 	}
 	twice := decode(t, object("ConfigMap", "a")+"---\n"+object("ConfigMap", "a")+"  namespace: staging\n")
 	if err := Place(twice, "staging", scoped); err == nil || !strings.Contains(err.Error(), "f.yaml:6: ConfigMap a is already defined at f.yaml:1") {
 		t.Errorf("two that turn out to be one: %v", err)
+	}
+	elsewhere := decode(t, object("ConfigMap", "a")+"---\n"+object("ConfigMap", "b")+"  namespace: own\n")
+	if err := Place(elsewhere, "staging", scoped); err == nil || !strings.Contains(err.Error(), "f.yaml:6: ConfigMap b: it is for the namespace own") {
+		t.Errorf("an object of another namespace: %v", err)
 	}
 }
 

@@ -33,8 +33,9 @@ func (o Object) Place() string {
 func (o Object) title() string { return o.GetKind() + " " + o.GetName() }
 
 // Place puts namespaced objects that name no namespace into one, and takes the
-// namespace from those whose kind knows none. scoped tells which; its error is
-// given with the place of the object.
+// namespace from those whose kind knows none. One that names another is refused:
+// a release is kept, compared and taken back in one namespace. scoped tells
+// which kinds live in namespaces; its error is given with the place of the object.
 func Place(objs []Object, namespace string, scoped func(*unstructured.Unstructured) (bool, error)) error {
 	for _, o := range objs {
 		namespaced, err := scoped(o.Unstructured)
@@ -45,6 +46,9 @@ func Place(objs []Object, namespace string, scoped func(*unstructured.Unstructur
 			unstructured.RemoveNestedField(o.Object, "metadata", "namespace")
 		case o.GetNamespace() == "":
 			o.SetNamespace(namespace)
+		case o.GetNamespace() != namespace:
+			return fmt.Errorf("%s: %s: it is for the namespace %s, and the release for %s: a release lives in one namespace, so leave metadata.namespace out or deploy it by itself",
+				o.Place(), o.title(), o.GetNamespace(), namespace)
 		}
 	}
 	// Only now is it known whether two of one name are the same object.

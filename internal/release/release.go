@@ -140,6 +140,7 @@ type Object struct {
 	UID        string `json:"uid,omitempty"`       // of the live object after it was applied
 	Versioned  bool   `json:"versioned,omitempty"` // configuration under a name made from its content
 	Seen       string `json:"seen,omitempty"`      // its generation, or its resourceVersion where it has none
+	Adopted    bool   `json:"adopted,omitempty"`   // it was there before a release took it over: it is never deleted
 }
 
 // Applied is the hash of the object as it was applied last.
