@@ -52,6 +52,9 @@ func (s *Session) Begin(ctx context.Context, p Plan, changes []Change) (*Attempt
 	}
 	s.History = append(release.History{r}, s.History...)
 	s.Log.Linef("release %d of %s: %s", r.Revision, s.Service, Count(changes))
+	if s.Announcer != nil {
+		r.Deployment = s.Announcer.Begun(ctx, r) // recorded with the first step
+	}
 	return &Attempt{Session: s, Record: r, base: base, changes: changes}, nil
 }
 
@@ -243,8 +246,20 @@ func (a *Attempt) finish(ctx context.Context) error {
 	if err := a.coolDown(ctx); err != nil {
 		return err
 	}
-	a.Record.Status, a.Record.Ended, a.Record.Weight = release.Succeeded, time.Now().UTC(), 100
-	return a.save(ctx)
+	a.Record.Weight = 100
+	return a.end(ctx, release.Succeeded)
+}
+
+// end records how the release ended, and tells it.
+func (a *Attempt) end(ctx context.Context, s release.Status) error {
+	a.Record.Status, a.Record.Ended = s, time.Now().UTC()
+	if err := a.save(ctx); err != nil {
+		return err
+	}
+	if a.Announcer != nil {
+		a.Announcer.Ended(ctx, a.Record)
+	}
+	return nil
 }
 
 // outlive is ctx, and for a while longer once that is cancelled.

@@ -32,7 +32,19 @@ type Target struct {
 	Cluster     *cluster.Client
 	Log         progress.Log
 
+	// Announcer is told of releases; it may be nil.
+	Announcer Announcer
+
 	alone bool // what it was promoted together with is settled by somebody else
+}
+
+// Announcer tells others of releases. Nothing depends on it: what it cannot
+// tell it logs.
+type Announcer interface {
+	// Begun gives the number under which the others know the release: it is
+	// kept in the record, so that whoever ends the release can tell so.
+	Begun(ctx context.Context, r release.Record) int64
+	Ended(ctx context.Context, r release.Record)
 }
 
 // labels are on every object of the target's releases.

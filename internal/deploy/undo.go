@@ -89,8 +89,7 @@ func (a *Attempt) keep(ctx context.Context) error {
 	if err := a.stay(ctx); err != nil {
 		return err
 	}
-	a.Record.Status, a.Record.Ended = release.Failed, time.Now().UTC()
-	return a.save(ctx)
+	return a.end(ctx, release.Failed)
 }
 
 // barrier is the release that an undo would go behind. Where nothing of the
@@ -156,8 +155,7 @@ func (a *Attempt) undo(ctx context.Context, wait bool) error {
 	if err := a.leave(ctx, changes, true); err != nil {
 		return err
 	}
-	a.Record.Status, a.Record.Ended = release.RolledBack, time.Now().UTC()
-	if err := a.save(ctx); err != nil {
+	if err := a.end(ctx, release.RolledBack); err != nil {
 		return err
 	}
 	if err := a.sweep(ctx); err != nil {

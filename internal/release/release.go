@@ -68,20 +68,21 @@ type Record struct {
 	Reason   string `json:"reason,omitempty"`  // why a person wanted it
 	Failure  string `json:"failure,omitempty"` // why it failed, in a sentence
 
-	Image     string    `json:"image"` // repository@sha256:…
-	Commit    string    `json:"commit,omitempty"`
-	Committed time.Time `json:"committed,omitzero"` // when the commit was made, where that is known
-	Ref       string    `json:"ref,omitempty"`
-	Actor     string    `json:"actor,omitempty"`
-	Run       string    `json:"run,omitempty"`      // link to the run
-	Base      int       `json:"base,omitempty"`     // the release that was live before and is returned to, 0: none
-	TookBack  bool      `json:"tookBack,omitempty"` // it had changed what was live, and its undo returned to Base
-	Restored  int       `json:"restored,omitempty"` // the release whose objects this one brings back, 0: none
-	Before    string    `json:"before,omitempty"`   // hash of the Job that had to succeed before it, empty: none
-	Barrier   bool      `json:"barrier,omitempty"`  // no rollback goes behind this one: its Job ran, whatever became of the release
-	Weight    int       `json:"weight"`             // share of traffic reached, in percent
-	Started   time.Time `json:"started"`
-	Ended     time.Time `json:"ended,omitzero"`
+	Image      string    `json:"image"` // repository@sha256:…
+	Commit     string    `json:"commit,omitempty"`
+	Committed  time.Time `json:"committed,omitzero"` // when the commit was made, where that is known
+	Ref        string    `json:"ref,omitempty"`
+	Actor      string    `json:"actor,omitempty"`
+	Run        string    `json:"run,omitempty"`        // link to the run
+	Deployment int64     `json:"deployment,omitempty"` // GitHub's number of it, 0: GitHub was not told
+	Base       int       `json:"base,omitempty"`       // the release that was live before and is returned to, 0: none
+	TookBack   bool      `json:"tookBack,omitempty"`   // it had changed what was live, and its undo returned to Base
+	Restored   int       `json:"restored,omitempty"`   // the release whose objects this one brings back, 0: none
+	Before     string    `json:"before,omitempty"`     // hash of the Job that had to succeed before it, empty: none
+	Barrier    bool      `json:"barrier,omitempty"`    // no rollback goes behind this one: its Job ran, whatever became of the release
+	Weight     int       `json:"weight"`               // share of traffic reached, in percent
+	Started    time.Time `json:"started"`
+	Ended      time.Time `json:"ended,omitzero"`
 
 	Group   *Group            `json:"group,omitempty"` // the services that it was promoted together with
 	Warm    *Warm             `json:"warm,omitempty"`  // the release before, where it was kept warm
