@@ -11,15 +11,16 @@ import (
 )
 
 // unpiped are the inputs that the pipeline leaves to who writes the steps
-// himself, or that are the pipeline's own business.
+// himself, or that are the pipeline's own business: its jobs have `environment:`,
+// which records deployments.
 var unpiped = map[string][]string{
 	"build-image": {
 		"github-token", "push", "oci-layout", "retry-timeout", "tests-cache", "unprivileged", "env", "user",
 		"create-repository", // wants Amazon's credentials in the job's environment
 	},
-	"deploy-staging": {"github-token", "environment", "context", "dry-run", "on-failure", "tool-image"},
-	"promote":        {"github-token", "environment", "context", "from-context", "dry-run", "services"},
-	"rollback":       {"github-token", "context", "dry-run", "list"},
+	"deploy-staging": {"github-token", "github-deployment", "environment", "context", "dry-run", "on-failure", "tool-image"},
+	"promote":        {"github-token", "github-deployment", "environment", "context", "from-context", "dry-run", "services"},
+	"rollback":       {"github-token", "github-deployment", "context", "dry-run", "list"},
 }
 
 func TestPipeline_passesOnWhatTheActionsTake(t *testing.T) {

@@ -20,7 +20,7 @@ func main() {
 }
 
 func run(ctx context.Context, r *action.Run) error {
-	t, err := in.Target(r)
+	t, err := in.Target(r, files.URL())
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ func run(ctx context.Context, r *action.Run) error {
 	if len(*services) > 0 {
 		return runTogether(ctx, r)
 	}
-	t, err := in.Target(r)
+	t, err := in.Target(r, files.URL())
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func runTogether(ctx context.Context, r *action.Run) error {
 	var members []promote.Member
 	var errs []error
 	for i, m := range *services {
-		t, err := in.TargetOf(r, m.service)
+		t, err := in.TargetOf(r, m.service, "")
 		if err != nil {
 			return err
 		}

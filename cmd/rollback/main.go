@@ -14,7 +14,7 @@ import (
 func main() { action.Main(spec, run) }
 
 func run(ctx context.Context, r *action.Run) error {
-	t, err := in.Target(r)
+	t, err := in.Target(r, "")
 	if err != nil {
 		return err
 	}

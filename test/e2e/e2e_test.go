@@ -63,6 +63,7 @@ type place struct {
 	timeout             string
 	committed           string // when the commit was made; empty: the event does not say
 	foreign             string // an image that no node runs; empty: none was made
+	github              string // the URL of GitHub's API; empty: nobody needs it
 }
 
 func newPlace(t *testing.T) *place {
@@ -100,6 +101,9 @@ func (p *place) step(action string, inputs map[string]string) runner.Step {
 	if p.committed != "" {
 		p.file(".event.json", `{"head_commit": {"timestamp": "`+p.committed+`"}}`)
 		env["GITHUB_EVENT_PATH"] = filepath.Join(p.workspace, ".event.json")
+	}
+	if p.github != "" {
+		env["GITHUB_API_URL"], env["GITHUB_SERVER_URL"], env["GITHUB_RUN_ID"] = p.github, "https://github.com", "42"
 	}
 	return runner.Step{Binary: filepath.Join(bin, action), Inputs: all, Workspace: p.workspace, Env: env}
 }

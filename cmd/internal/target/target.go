@@ -17,6 +17,7 @@ import (
 	"github.com/fibership/fibership/internal/action"
 	"github.com/fibership/fibership/internal/cluster"
 	"github.com/fibership/fibership/internal/deploy"
+	"github.com/fibership/fibership/internal/github"
 	"github.com/fibership/fibership/internal/registry"
 	"github.com/fibership/fibership/internal/release"
 )
@@ -33,6 +34,7 @@ type Inputs struct {
 	context     *string
 	Timeout     *time.Duration
 	DryRun      *bool
+	deployment  *bool
 	token       *action.Secret
 }
 
@@ -50,7 +52,9 @@ func Declare(s *action.Spec, environment string) *Inputs {
 		context: s.Text("context", "the kubeconfig's context", action.DefaultText("the current one")),
 		Timeout: s.Duration("timeout", "for the whole rollout", action.Default("5m")),
 		DryRun:  s.Bool("dry-run", "print the plan and the difference, change nothing", action.Default("false")),
-		token: s.Secret("github-token", "GitHub's token: to look into ghcr.io whether an image is there",
+		deployment: s.Bool("github-deployment", "also record a GitHub deployment and its statuses, for jobs without `environment:`; the job needs `deployments: write`",
+			action.Default("false")),
+		token: s.Secret("github-token", "GitHub's token: to look into ghcr.io whether an image is there, and for `github-deployment`",
 			action.Expression("${{ github.token }}")),
 	}
 	s.Output("release", "the release's number: 1, 2, 3 … for each service and environment")
@@ -74,16 +78,21 @@ func Label(text string) (string, error) {
 }
 
 // Target is the service in the environment, with the way to its cluster.
-func (in *Inputs) Target(r *action.Run) (deploy.Target, error) {
+// url is where it answers, as far as that is known.
+func (in *Inputs) Target(r *action.Run, url string) (deploy.Target, error) {
 	service, err := in.Service(r)
 	if err != nil {
 		return deploy.Target{}, err
 	}
-	return in.TargetOf(r, service)
+	return in.TargetOf(r, service, url)
 }
 
-// TargetOf is a named service in the environment, with the way to its cluster.
-func (in *Inputs) TargetOf(r *action.Run, service string) (deploy.Target, error) {
+// TargetOf is Target for a named service.
+func (in *Inputs) TargetOf(r *action.Run, service, url string) (deploy.Target, error) {
+	announcer, err := in.announcer(r, url)
+	if err != nil {
+		return deploy.Target{}, err
+	}
 	c, err := Connect(r, in.kubeconfig, *in.context)
 	if err != nil {
 		return deploy.Target{}, err
@@ -94,7 +103,7 @@ func (in *Inputs) TargetOf(r *action.Run, service string) (deploy.Target, error)
 	}
 	return deploy.Target{
 		Service: service, Environment: *in.Environment, Namespace: namespace,
-		Holder: holder(r), Timeout: *in.Timeout, Cluster: c, Log: r.Log,
+		Holder: holder(r), Timeout: *in.Timeout, Cluster: c, Log: r.Log, Announcer: announcer,
 	}, nil
 }
 
@@ -112,6 +121,20 @@ func (in *Inputs) Service(r *action.Run) (string, error) {
 		return "", action.WrongInput("service", fmt.Errorf("the repository's name %q cannot be used, give one: %w", repository, err))
 	}
 	return service, nil
+}
+
+// announcer tells GitHub of releases, where that is asked for; url is where the
+// service answers, as far as that is known.
+func (in *Inputs) announcer(r *action.Run, url string) (deploy.Announcer, error) {
+	if !*in.deployment || *in.DryRun {
+		return nil, nil
+	}
+	if r.Event.Repository == "" || r.Event.APIURL == "" || in.token.Reveal() == "" {
+		return nil, action.WrongInput("github-deployment", errors.New("expected a run on GitHub, which tells the repository, and a github-token beside it"))
+	}
+	return &github.Deployments{
+		API: r.Event.APIURL, Repository: r.Event.Repository, Token: in.token.Reveal(), URL: url, Log: r.Log,
+	}, nil
 }
 
 // Named says whether the input service was given.
