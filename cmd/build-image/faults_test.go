@@ -130,6 +130,7 @@ func TestBuild_findsWrongInputsThatTheRepositoryShows(t *testing.T) {
 		"no such folder":     {inputs{"working-directory": "nowhere"}, "Wrong input: working-directory"},
 		"outside":            {inputs{"working-directory": ".."}, "Wrong input: working-directory"},
 		"nothing to include": {inputs{"include": "./nothing:/app/nothing"}, "Wrong input: include"},
+		"layout outside":     {inputs{"oci-layout": "../dist"}, "Wrong input: oci-layout"},
 		"tag that is none":   {inputs{"tags": "a b"}, "Wrong input: tags"},
 		"user, no password":  {inputs{"registry-username": "me"}, "Wrong input: registry-password"},
 		"none beside a test": {inputs{"tests": "none\n./..."}, "Wrong input: tests"},

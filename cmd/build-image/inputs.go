@@ -93,6 +93,13 @@ func plan(r *action.Run, scratch string, environ []string) (*build.Build, error)
 	dir := filepath.Join(workspace, *directory)
 	mistake("working-directory", within(workspace, dir))
 	mistake("include", present(dir, *includes))
+	layout := *ociLayout
+	if layout != "" && !filepath.IsAbs(layout) {
+		layout = filepath.Join(dir, layout)
+		if rel, err := filepath.Rel(workspace, layout); err != nil || !filepath.IsLocal(rel) {
+			mistake("oci-layout", errors.New("expected a folder in the repository, or an absolute path"))
+		}
+	}
 	imageTags, err := planTags(r.Event)
 	mistake("tags", err)
 	if (*registryUsername == "") != (*registryPassword == "") {
@@ -118,16 +125,10 @@ func plan(r *action.Run, scratch string, environ []string) (*build.Build, error)
 	}
 	p := build.Plan{
 		Source: source, Suite: suite, Repository: *repository, Tags: imageTags, Platforms: *platforms,
-		Base: *baseImage, Includes: *includes, Push: *push, TestsCache: *testsCache && *junit == "", Scratch: scratch,
+		Base: *baseImage, Includes: *includes, Push: *push, Layout: layout, TestsCache: *testsCache && *junit == "", Scratch: scratch,
 		Config: image.Config{
 			Env: *env, Labels: labels.mapped(), Annotations: annotations.mapped(), Port: *port, User: *user,
 		},
-	}
-	if *ociLayout != "" {
-		p.Layout = *ociLayout
-		if !filepath.IsAbs(p.Layout) {
-			p.Layout = filepath.Join(dir, p.Layout)
-		}
 	}
 	client := registry.New(registry.Options{
 		Credentials: registry.Credentials{

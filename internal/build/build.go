@@ -152,7 +152,7 @@ func (b *Build) Run(ctx context.Context) (Result, error) {
 		return result, err
 	}
 	if b.Layout != "" {
-		if err := image.WriteLayout(b.Layout, content); err != nil {
+		if err := b.layout(content); err != nil {
 			return result, err
 		}
 	}

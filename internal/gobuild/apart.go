@@ -78,7 +78,11 @@ func (t *Toolchain) duplicate(ctx context.Context, to string) error {
 			return err
 		}
 		link := entry.Type()&fs.ModeSymlink != 0
-		if path != "." && (cached(path) || t.source.hides(path) || !link && info.Mode().Perm()&0o4 == 0) {
+		name := path
+		if entry.IsDir() {
+			name += "/"
+		}
+		if path != "." && (cached(path) || t.source.hides(name) || !link && info.Mode().Perm()&0o4 == 0) {
 			if entry.IsDir() {
 				return fs.SkipDir
 			}

@@ -28,7 +28,8 @@ type Source struct {
 	Tags      []string // build tags
 
 	// Hidden says whether tests that run apart must not see a file, by its
-	// slash-separated path in Workspace; nil hides none.
+	// slash-separated path in Workspace, a folder's with a slash at its end; nil
+	// hides none.
 	Hidden func(path string) bool
 }
 

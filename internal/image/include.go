@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -39,23 +40,43 @@ func ParseInclusion(text string) (Inclusion, error) {
 }
 
 // Secret says whether a slash-separated path is one at which tools leave
-// credentials in a checkout, and which must never be shipped.
+// credentials in a checkout, and which must never be shipped. Letters' case
+// counts for nothing. With a slash at its end the path is a folder's: what has
+// to do with kubeconfigs may well be a package, and is told file by file.
 func Secret(name string) bool {
-	return slices.ContainsFunc(strings.Split(name, "/"), func(part string) bool {
+	parts := strings.Split(strings.ToLower(name), "/")
+	code := parts[len(parts)-1] == "" || strings.HasSuffix(name, ".go")
+	return slices.ContainsFunc(parts, func(part string) bool {
 		switch part {
-		case ".git", ".kube", ".docker", ".netrc", "_netrc", ".git-credentials", "kubeconfig", ".kubeconfig":
+		case ".git", ".kube", ".docker", ".netrc", "_netrc", ".git-credentials", ".kubeconfig":
 			return true
 		}
-		return strings.HasSuffix(part, ".kubeconfig") ||
-			strings.HasPrefix(part, "kubeconfig.") || strings.HasPrefix(part, "kubeconfig-") ||
-			// Source: google-github-actions/auth writes its credentials there.
-			strings.HasPrefix(part, "gha-creds-") && strings.HasSuffix(part, ".json")
+		// Source: google-github-actions/auth writes its credentials there.
+		return strings.HasPrefix(part, "gha-creds-") && strings.HasSuffix(part, ".json") ||
+			!code && kubeconfig.MatchString(part)
 	})
 }
 
+// kubeconfig is the word, with others around it: prod-kubeconfig.yaml,
+// kubeconfig_eu, kubeconfig.prod.
+var kubeconfig = regexp.MustCompile(`(^|[^a-z0-9])kube-?config($|[^a-z0-9])`)
+
+// unshipped says whether a name of the workspace is left out of folders that
+// are included: what holds secrets, and Go's caches, which are no part of the
+// repository.
+func unshipped(name string, folder bool) bool {
+	if folder {
+		return Secret(name+"/") || name == cacheDir
+	}
+	return Secret(name)
+}
+
+// cacheDir is where Go's caches lie in a workspace.
+const cacheDir = ".fibership-cache"
+
 // Gather lists what an inclusion puts into the image. Its source is resolved
 // in dir, a folder below workspace, and must not lead out of workspace, by no
-// link either. Secrets are left out and told to skipped.
+// link either. Secrets and caches are left out and told to skipped.
 func Gather(workspace, dir string, in Inclusion, skipped func(path string)) ([]Entry, error) {
 	source, err := filepath.Rel(workspace, filepath.Join(dir, filepath.FromSlash(in.Source)))
 	if err != nil || !filepath.IsLocal(source) {
@@ -90,7 +111,7 @@ func Gather(workspace, dir string, in Inclusion, skipped func(path string)) ([]E
 		if err != nil {
 			return err
 		}
-		if name != source && Secret(name) {
+		if name != source && unshipped(name, d.IsDir()) {
 			skipped(name)
 			if d.IsDir() {
 				return fs.SkipDir

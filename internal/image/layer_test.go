@@ -102,6 +102,9 @@ func TestParseInclusion_takesSourceAndTarget(t *testing.T) {
 func TestSecret_knowsWhatToolsLeaveInACheckout(t *testing.T) {
 	for path, want := range map[string]bool{
 		".git": true, "a/.git/config": true, "gha-creds-0a1b.json": true, "x/kubeconfig": true, "prod.kubeconfig": true, ".kube/config": true,
+		"prod-kubeconfig.yaml": true, "kubeconfig_eu": true, "KUBECONFIG": true, "kubeconfig.prod": true, "deploy/prod_kubeconfig": true,
+		"kubeconfig/prod.yaml": true, "kube-config.json": true, "internal/kubeconfig/": false, "internal/kubeconfig/load.go": false,
+		".git/": true, "load_kubeconfig_test.go": false, "kubeconfigs.md": false, "a/.kube/load.go": true,
 		"public/index.html": false, "config.json": false, ".github/x": false, "kube.go": false, "gha-creds.md": false,
 	} {
 		if got := Secret(path); got != want {
