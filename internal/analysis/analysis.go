@@ -53,6 +53,7 @@ func (v *Verdict) UnmarshalText(text []byte) error {
 // show.
 type Result struct {
 	Check    string  `json:"check"`              // as written
+	Step     string  `json:"step,omitempty"`     // in which it was judged, empty: there was but one
 	Verdict  Verdict `json:"verdict"`            // "pass", "fail" or "inconclusive"
 	Measured string  `json:"measured,omitempty"` // in the check's unit, e.g. "0.4%" or "212ms"
 	Detail   string  `json:"detail,omitempty"`   // why, in a sentence

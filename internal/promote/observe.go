@@ -89,8 +89,7 @@ func (w *walk) judge(ctx context.Context, o *observer, step string, duration tim
 		default:
 			results = o.series.End(now, baseline)
 		}
-		w.verdict, w.judged = analysis.Together(results), len(results) > 0
-		w.Record.Checks = results
+		verdict := w.judged(step, results)
 		if time.Since(told) >= tellEvery || elapsed >= duration {
 			w.Log.Linef("%s: %s", step, describe(now, baseline))
 			told = time.Now()
@@ -108,12 +107,16 @@ func (w *walk) judge(ctx context.Context, o *observer, step string, duration tim
 				return fmt.Errorf("%s: %w", step, err)
 			}
 		}
-		switch Decide(w.verdict, elapsed, duration, limit, w.plan.OnInconclusive) {
+		switch Decide(verdict, elapsed, duration, limit, w.plan.OnInconclusive) {
 		case Advance:
-			w.Log.Linef("%s: %s", step, w.verdict)
+			if len(results) == 0 {
+				w.Log.Linef("%s: no check to judge", step)
+				return nil
+			}
+			w.Log.Linef("%s: %s", step, verdict)
 			return nil
 		case Abort:
-			return w.abort(ctx, step, results)
+			return w.abort(ctx, step, verdict, results)
 		case Wait:
 		}
 		select {
@@ -142,14 +145,14 @@ func unmeasured(checks []analysis.Check, err error) []analysis.Result {
 }
 
 // abort names the checks that decided, with the evidence of the pods.
-func (w *walk) abort(ctx context.Context, step string, results []analysis.Result) error {
+func (w *walk) abort(ctx context.Context, step string, verdict analysis.Verdict, results []analysis.Result) error {
 	var errs []error
 	for _, r := range results {
-		if r.Verdict == w.verdict && r.Verdict != analysis.Pass {
+		if r.Verdict == verdict && r.Verdict != analysis.Pass {
 			errs = append(errs, fmt.Errorf("%s: check %q: %s: %s", step, r.Check, r.Verdict, r.Detail))
 		}
 	}
-	return &Aborted{Checks: errors.Join(errs...), Verdict: w.verdict, Evidence: w.Healthy(ctx)}
+	return &Aborted{Checks: errors.Join(errs...), Verdict: verdict, Evidence: w.Healthy(ctx)}
 }
 
 // Aborted is the error of a version that did not pass its analysis.

@@ -103,7 +103,7 @@ type walk struct {
 	router          Router        // nil: all at once
 	weight          int           // that was asked of it last; 0: none yet
 	verdict         analysis.Verdict
-	judged          bool
+	analysed        bool              // there was something to judge
 	failed          []analysis.Result // what a flag did not pass
 	trace           trace
 	meet            func(ctx context.Context, point int, what string) error // nil: alone
@@ -140,7 +140,7 @@ func (w *walk) told() Result {
 		return Result{Result: w.result}
 	}
 	result := w.Attempt.Result(w.result)
-	result.Verdict, result.Judged = w.verdict, w.judged
+	result.Verdict, result.Judged = w.verdict, w.analysed
 	return Result{Result: result, Samples: w.trace.samples}
 }
 
@@ -157,7 +157,7 @@ func (w *walk) ready(ctx context.Context, point int, what string) error {
 func (w *walk) run(ctx context.Context) error {
 	err := w.steps(ctx)
 	if _, doomed := errors.AsType[*rollout.Failure](err); doomed {
-		w.verdict, w.judged = analysis.Fail, true
+		w.verdict, w.analysed = analysis.Fail, true
 	}
 	return err
 }

@@ -1,10 +1,12 @@
 package e2e
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/fibership/fibership/internal/analysis"
 	"github.com/fibership/fibership/internal/release"
 	"github.com/fibership/fibership/test/loadgen"
 	"github.com/fibership/fibership/test/runner"
@@ -117,4 +119,34 @@ func TestPromote_goesOneAtATime(t *testing.T) {
 		t.Errorf("release 2 began at %v, before release 1 ended at %v", h[0].Started, h[1].Ended)
 	}
 	contains(t, outcomes[0].Log+outcomes[1].Log, "waiting: web is being changed by e2e")
+}
+
+func TestPromote_keepsWhatEveryStepCameTo(t *testing.T) {
+	const compared = "error-rate worse-than baseline by 50%"
+	p := newPlace(t)
+	p.deploy(p.image("1"), nil)
+	p.run(0, "promote", map[string]string{"strategy": "rolling"})
+	p.deploy(p.image("2"), nil)
+	// Nothing stands beside during the watch: what the canary came to is the verdict.
+	o := p.run(0, "promote", map[string]string{"steps": "50%", "analysis": compared, "metrics": "probe", "on-inconclusive": "hold"})
+	outputs(t, o, map[string]string{"status": "succeeded", "verdict": "pass"})
+	contains(t, o.Summary, "| ✅ | canary at 50% | `"+compared+"` |")
+	kept := p.history("production", p.production)[0].Checks
+	if len(kept) != 1 || kept[0].Check != compared || kept[0].Step != "canary at 50%" || kept[0].Verdict != analysis.Pass {
+		t.Errorf("the record keeps %+v", kept)
+	}
+
+	p.deploy(p.image("3"), nil)
+	o = p.run(0, "promote", map[string]string{"steps": "25%,50%", "analysis": "restarts < 1\n" + compared, "metrics": "probe", "on-inconclusive": "hold"})
+	outputs(t, o, map[string]string{"status": "succeeded", "verdict": "pass"})
+	var steps []string
+	for _, result := range decode[[]analysis.Result](t, o.Outputs["checks"]) {
+		steps = append(steps, result.Step+": "+result.Check)
+	}
+	want := []string{
+		"canary at 25%: restarts < 1", "canary at 25%: " + compared, "canary at 50%: restarts < 1", "canary at 50%: " + compared, "watch: restarts < 1",
+	}
+	if !slices.Equal(steps, want) {
+		t.Errorf("checks = %q, want %q", steps, want)
+	}
 }

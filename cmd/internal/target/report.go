@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -183,11 +184,20 @@ func shortCommit(commit string) string {
 }
 
 func checks(results []analysis.Result) string {
+	walked := slices.ContainsFunc(results, func(r analysis.Result) bool { return r.Step != "" })
+	header := []string{"", "check", "measured", "why"}
+	if walked {
+		header = slices.Insert(header, 1, "step")
+	}
 	var rows [][]string
 	for _, c := range results {
-		rows = append(rows, []string{verdictMark(c.Verdict), action.Code(c.Check), action.Escape(c.Measured), action.Escape(c.Detail)})
+		row := []string{verdictMark(c.Verdict), action.Code(c.Check), action.Escape(c.Measured), action.Escape(c.Detail)}
+		if walked {
+			row = slices.Insert(row, 1, action.Escape(c.Step))
+		}
+		rows = append(rows, row)
 	}
-	return action.Table([]string{"", "check", "measured", "why"}, rows) + "\n"
+	return action.Table(header, rows) + "\n"
 }
 
 func verdictMark(v analysis.Verdict) string {
