@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -18,10 +19,18 @@ const (
 	maxSuiteBytes = 512 << 20
 )
 
+// places are variables that say where something may lie, or whose it is: another
+// runner has others, and no outcome depends on it.
+var places = []string{
+	"HOME", "USER", "LOGNAME", "TMPDIR", "TEMP", "TMP", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "GOCACHE", "GOMODCACHE", "GOPATH", "GOBIN",
+	"GOENV", "GOROOT", "GOTMPDIR", "GOWORK", "NETRC",
+}
+
 // SuiteFingerprint hashes what the suite's outcome may depend on: every file
 // of the repository, since a test may read any of it, beside what Fingerprint
-// hashes of settings, and the suite's flags and variables. What lies outside, such as the
-// time, is not told by it; a suite that says so has none.
+// hashes of settings, the suite's flags and variables, and all that tests see of
+// the job's but what is only a place. What lies outside, such as the time, is
+// not told by it; a suite that says so has none.
 func (t *Toolchain) SuiteFingerprint(ctx context.Context, suite Suite) (string, error) {
 	if suite.Outside {
 		return "", fmt.Errorf("%w: the tests are given variables of the job", ErrUnknowable)
@@ -35,7 +44,7 @@ func (t *Toolchain) SuiteFingerprint(ctx context.Context, suite Suite) (string, 
 	if err != nil {
 		return "", err
 	}
-	note(sum, "fibership tests 1", dir, strings.Join(t.source.Tags, ","), fmt.Sprint(suite.MinCoverage))
+	note(sum, "fibership tests 2", dir, strings.Join(t.source.Tags, ","), fmt.Sprint(suite.MinCoverage))
 	for _, list := range [][]string{suite.Packages, suite.Flags, suite.Environ} {
 		note(sum, fmt.Sprint(len(list)))
 		note(sum, list...)
@@ -43,6 +52,11 @@ func (t *Toolchain) SuiteFingerprint(ctx context.Context, suite Suite) (string, 
 	for _, name := range settingNames {
 		if name != "GOMODCACHE" && name != "GOWORK" && name != "GOROOT" {
 			note(sum, name, env[name])
+		}
+	}
+	for _, pair := range slices.Sorted(slices.Values(t.environ)) {
+		if name, _, _ := strings.Cut(pair, "="); !slices.Contains(places, name) {
+			note(sum, "variable", pair)
 		}
 	}
 	files, size := 0, int64(0)
