@@ -37,9 +37,7 @@ func Rollback(ctx context.Context, t Target, b Back) (Result, error) {
 	}
 	defer s.Close(ctx)
 	result := s.result(b.Record)
-	// Whoever asks for the one before while a new one is half there, because
-	// its run died, has it with the settling.
-	if b.To == Live || b.To == Previous && s.settled {
+	if b.To == Live || b.To == Previous && s.previous {
 		result.Record, result.Status = result.Previous, release.Unchanged
 		s.Log.Linef("settled: release %d of %s is live in %s", result.Record.Revision, s.Service, s.Environment)
 		s.leftovers(ctx)

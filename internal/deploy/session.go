@@ -24,8 +24,11 @@ type Session struct {
 	Target
 	History release.History
 
-	settled bool // what a dead run left was taken back
-	looked  int  // requests of the last comparing, beside those for what is ours
+	// previous says that the settling itself was what asking for the release
+	// before means: a dead run's release was taken back, or a rollback that had
+	// restored all was finished. A rollback that was taken back is yet to be made.
+	previous bool
+	looked   int // requests of the last comparing, beside those for what is ours
 
 	scaled   scaled // as last asked
 	scaledAt time.Time

@@ -47,7 +47,11 @@ func (s *Session) settleOne(ctx context.Context, r release.Record) error {
 		if forwards {
 			return a.settleRamp(ctx)
 		}
-		return a.Finish(ctx)
+		if err := a.Finish(ctx); err != nil {
+			return err
+		}
+		s.previous = r.Restored > 0
+		return nil
 	}
 	if a.Record.Failure == "" {
 		a.Record.Failure = fmt.Sprintf("the run died at step %q", r.Step)
@@ -59,7 +63,7 @@ func (s *Session) settleOne(ctx context.Context, r release.Record) error {
 	if err := a.undo(ctx, true); err != nil {
 		return err
 	}
-	s.settled = true
+	s.previous = r.Restored == 0
 	a.Log.Linef("settled: release %d serves", r.Base)
 	return nil
 }

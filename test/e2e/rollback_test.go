@@ -48,6 +48,30 @@ func TestRollback_restoresTheWholeReleaseUnderLoad(t *testing.T) {
 	contains(t, o.Log, "succeeded, live")
 }
 
+// Whoever asks for the release before once more, because the run that was to
+// restore it died, gets it.
+func TestRollback_killedIsMadeByTheNext(t *testing.T) {
+	for _, word := range []string{
+		"release 3 of web:", // begun, and nothing was touched
+		"updated Deployment web",
+	} {
+		t.Run(word, func(t *testing.T) {
+			p := newPlace(t)
+			p.file("web.yaml", manifest)
+			one, two := p.image("1"), p.image("2")
+			rolling := map[string]string{"strategy": "rolling", "manifests": "web.yaml", "watch": "0s"}
+			for _, image := range []string{one, two} {
+				p.deploy(image, nil)
+				p.run(0, "promote", rolling)
+			}
+			p.killAt(word, "rollback", nil)
+			o := p.run(0, "rollback", nil)
+			outputs(t, o, map[string]string{"status": "succeeded", "release": "4", "restored-release": "1", "image": one})
+			p.settled(one)
+		})
+	}
+}
+
 func TestRollback_findsByNumberDigestAndCommit(t *testing.T) {
 	p := newPlace(t)
 	one, two := p.image("1"), p.image("2")

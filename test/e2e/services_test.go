@@ -193,6 +193,22 @@ func (k *killer) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// killAt runs an action and kills it when its log says a word.
+func (p *place) killAt(word, action string, inputs map[string]string) {
+	p.t.Helper()
+	started := make(chan func(), 1)
+	step := p.step(action, inputs)
+	step.Log = &killer{word: word, kill: func() { (<-started)() }}
+	process, err := step.Start(p.t.Context())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	started <- func() { _ = process.Signal(syscall.SIGKILL) }
+	if o, err := process.Wait(); err != nil || o.Exit != -1 {
+		p.t.Fatalf("%s was not killed: %v, %+v", action, err, o)
+	}
+}
+
 // Wherever the runner dies, both services end on the same version.
 func TestServices_killedEndOnTheSameVersion(t *testing.T) {
 	for word, want := range map[string]int{
@@ -202,17 +218,7 @@ func TestServices_killedEndOnTheSameVersion(t *testing.T) {
 	} {
 		t.Run(word, func(t *testing.T) {
 			p := newPair(t)
-			started := make(chan func(), 1)
-			step := p.step("promote", p.together())
-			step.Log = &killer{word: word, kill: func() { (<-started)() }}
-			promotion, err := step.Start(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			started <- func() { _ = promotion.Signal(syscall.SIGKILL) }
-			if o, err := promotion.Wait(); err != nil || o.Exit != -1 {
-				t.Fatalf("promote was not killed: %v, %+v", err, o)
-			}
+			p.killAt(word, "promote", p.together())
 			began := time.Now()
 			o := p.run(0, "rollback", map[string]string{"service": "cart", "to": "live"})
 			t.Logf("settled within %v:\n%s", time.Since(began), o.Log)

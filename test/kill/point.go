@@ -90,6 +90,14 @@ func (l *lane) killAndMend(ctx context.Context, v Victim, inputs map[string]stri
 	case tried.At != "" && tried.Point.Moment == Cancelled && killed.Exit != 130 && killed.Exit != 0:
 		return fmt.Errorf("%s was cancelled and ended with exit code %d", v.Action, killed.Exit)
 	}
+	left, err := l.store().List(ctx)
+	if err != nil {
+		return err
+	}
+	want, err := expected(left, v, inputs, tried.Next)
+	if err != nil {
+		return err
+	}
 	action, then := v.Action, inputs
 	switch tried.Next {
 	case Settle, nexts:
@@ -108,10 +116,7 @@ func (l *lane) killAndMend(ctx context.Context, v Victim, inputs map[string]stri
 	if tried.Release, err = l.whole(ctx); err != nil {
 		return err
 	}
-	if image := inputs["image"]; tried.Next == Again && image != "" && tried.Release.Image != image {
-		return fmt.Errorf("release %d with %s is live, want %s", tried.Release.Revision, tried.Release.Image, image)
-	}
-	return nil
+	return wants(tried.Release, want)
 }
 
 // cancelWithin is what the runner gives a cancelled action before it kills.
