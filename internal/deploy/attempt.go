@@ -107,6 +107,13 @@ func (a *Attempt) save(ctx context.Context) error {
 	return nil
 }
 
+// Certain says that what the cluster has recorded of the attempt is what the
+// attempt knows. After a write that failed it may be either.
+func (a *Attempt) Certain() bool {
+	r, _ := a.History.Revision(a.Record.Revision)
+	return r.Step == a.Record.Step
+}
+
 // replace puts a changed record into the session's history.
 func (s *Session) replace(r release.Record) {
 	for i := range s.History {

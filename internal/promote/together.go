@@ -171,7 +171,9 @@ func (t *together) commit(ctx context.Context, walking []int) error {
 }
 
 // fail takes every member back. The leader goes first, so that its record does
-// not say any more that all had passed when a member's is taken back.
+// not say any more that all had passed when a member's is taken back. Where it
+// may say so all the same, because the answer to a write was lost, the others
+// are left to the next run, which settles them as it does the leader.
 func (t *together) fail(ctx context.Context, cause error) error {
 	errs := make([]error, len(t.members))
 	undo := func(i int) {
@@ -179,13 +181,17 @@ func (t *together) fail(ctx context.Context, cause error) error {
 		t.results[i] = t.walks[i].told()
 	}
 	var wait sync.WaitGroup
-	first := true
+	var leader *walk
 	for i, w := range t.walks {
 		switch {
 		case w == nil || w.Attempt == nil:
-		case first:
-			first = false
+		case leader == nil:
+			leader = w
 			undo(i)
+		case !leader.Certain():
+			errs[i] = fmt.Errorf("release %d is left under way: whether %s has passed, with which it is promoted together, is not known, and the next run of any action ends both alike",
+				w.Record.Revision, leader.Service)
+			t.results[i] = w.told()
 		default:
 			wait.Go(func() { undo(i) })
 		}
