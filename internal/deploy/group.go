@@ -3,6 +3,8 @@ package deploy
 import (
 	"context"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/fibership/fibership/internal/history"
@@ -38,23 +40,41 @@ func (s *Session) decided(ctx context.Context, r release.Record) (bool, error) {
 const othersWithin = 45 * time.Second
 
 // settleOthers ends what a dead run left of the services that it promoted
-// together with ours. Whoever holds the lock of one does it for that one.
-func (s *Session) settleOthers(ctx context.Context, g *release.Group) {
+// together with ours, all at the same time. Whoever holds the lock of one does
+// it for that one.
+func (s *Session) settleOthers(ctx context.Context, g *release.Group, which func(service string) bool) {
 	if g == nil || s.alone {
 		return
 	}
+	var wait sync.WaitGroup
 	for _, service := range g.Services {
-		if service == s.Service {
+		if service == s.Service || !which(service) {
 			continue
 		}
 		t := s.Target
 		t.Service, t.Timeout, t.alone = service, min(t.Timeout, othersWithin), true
 		t.Log = progress.Named(s.Log, service)
-		other, err := Open(ctx, t)
-		if err != nil {
-			s.Log.Linef("%s, which was promoted together with %s, is settled by its own next run: %v", service, s.Service, err)
-			continue
-		}
-		other.Close(ctx)
+		wait.Go(func() {
+			other, err := Open(ctx, t)
+			if err != nil {
+				s.Log.Linef("%s, which was promoted together with %s, is settled by its own next run: %v", service, s.Service, err)
+				return
+			}
+			other.Close(ctx)
+		})
 	}
+	wait.Wait()
+}
+
+// left says whether a service has a release under way that was promoted
+// together with ours, which has ended. It costs one request.
+func (s *Session) left(ctx context.Context, service string, ours release.Record) bool {
+	h, err := history.Open(s.Cluster, service, s.Environment, s.Namespace).List(ctx)
+	if err != nil {
+		s.Log.Linef("whether %s, which was promoted together with %s, is settled is not known: %v", service, s.Service, err)
+		return false
+	}
+	return slices.ContainsFunc(h.Underway(), func(r release.Record) bool {
+		return r.Group != nil && r.Group.Leader() == ours.Group.Leader() && r.Group.Led(r) == ours.Group.Led(ours)
+	})
 }

@@ -18,12 +18,15 @@ func (s *Session) settle(ctx context.Context) error {
 	if err := jobs.Sweep(sweepCtx, s.Cluster, s.Namespace, s.labels(), s.Log); err != nil {
 		return fmt.Errorf("settle what a run that died left: %w", err)
 	}
+	ended, _ := s.History.Ended()
 	for _, r := range s.History.Underway() {
 		if err := s.settleOne(ctx, r); err != nil {
 			return fmt.Errorf("settle release %d, which a run that died left at step %q: %w", r.Revision, r.Step, err)
 		}
-		s.settleOthers(ctx, r.Group)
+		s.settleOthers(ctx, r.Group, func(string) bool { return true })
 	}
+	// A run may also have died when ours had ended and the others had not.
+	s.settleOthers(ctx, ended.Group, func(service string) bool { return s.left(ctx, service, ended) })
 	return nil
 }
 

@@ -59,6 +59,11 @@ func (h History) Newest() (Record, bool) {
 	return h.first(func(Record) bool { return true })
 }
 
+// Ended is the newest release that has ended.
+func (h History) Ended() (Record, bool) {
+	return h.first(func(r Record) bool { return r.Status != Underway })
+}
+
 // Next is the number of the release to come.
 func (h History) Next() int {
 	if len(h) == 0 {

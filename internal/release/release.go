@@ -105,6 +105,10 @@ type Group struct {
 // Leader is the member whose release decides.
 func (g *Group) Leader() string { return g.Services[0] }
 
+// Led is the leader's release, by which a member's own record of the group
+// tells that group from the same services' others.
+func (g *Group) Led(own Record) int { return cmp.Or(g.Revision, own.Revision) }
+
 // Load is what a load test measured. The next release's is compared with it.
 type Load struct {
 	Text    string `json:"text"`              // how the load was made; only equal ones compare
