@@ -11,6 +11,7 @@ import (
 
 	"github.com/fibership/fibership/internal/cluster"
 	"github.com/fibership/fibership/internal/release"
+	"github.com/fibership/fibership/internal/rollout"
 )
 
 // grace is how long an undo may take after a cancel: the runner kills in 7.5 s.
@@ -49,6 +50,27 @@ func (k *Kept) Error() string {
 func (k *Kept) Next() string { return "deploy a fix: the way back is barred" }
 
 func (k *Kept) Unwrap() error { return k.Cause }
+
+// Stranded is the error of an undo that stopped half way: what it returned to
+// does not serve, and what stands beside does, so that this stays, with its
+// traffic. The next session goes on with the undo.
+type Stranded struct {
+	Revision int
+	Base     int    // what was applied again
+	Beside   string // what serves in its place
+	Cause    error  // why the base does not serve
+}
+
+func (s *Stranded) Error() string {
+	return fmt.Sprintf("release %d was applied again but does not serve, so %s, which does, stays beside it with its traffic: %v", s.Base, s.Beside, s.Cause)
+}
+
+// Next is the next step to take.
+func (s *Stranded) Next() string {
+	return fmt.Sprintf("mend what keeps release %d from serving, then run any action again, which goes on with the undo; or give up %s by deleting it", s.Base, s.Beside)
+}
+
+func (s *Stranded) Unwrap() error { return s.Cause }
 
 // Fail ends an attempt that failed with cause: it is undone, or, with keep,
 // left as it is. What it returns names the cause and how things stand now. The
@@ -139,6 +161,10 @@ func (a *Attempt) undo(ctx context.Context, wait bool) error {
 		if wait && len(to.Objects) > 0 {
 			err := a.serve(ctx, to.Objects)
 			if serves = err == nil; !serves {
+				(&Attempt{Session: a.Session, changes: changes}).conceal(ctx, err)
+				if beside, ok := a.standsBeside(ctx); ok {
+					return &Stranded{Revision: a.Record.Revision, Base: to.Revision, Beside: beside, Cause: err}
+				}
 				a.Log.Linef("release %d was applied again but does not serve: %v", to.Revision, err)
 			}
 		}
@@ -162,6 +188,22 @@ func (a *Attempt) undo(ctx context.Context, wait bool) error {
 		a.Log.Linef("configuration of release %d was not swept, the next run does it: %v", a.Record.Revision, err)
 	}
 	return nil
+}
+
+// standsBeside names a workload beside the release that has pods which take
+// requests.
+func (a *Attempt) standsBeside(ctx context.Context) (string, bool) {
+	beside := Workloads(a.Record.Beside)
+	judgements, err := rollout.Look(ctx, a.Cluster, beside)
+	if err != nil {
+		return "", false
+	}
+	for i, j := range judgements {
+		if j.Ready > 0 {
+			return beside[i].String(), true
+		}
+	}
+	return "", false
 }
 
 // back is the way from what is there to an earlier release's objects; none, if
