@@ -1,8 +1,11 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -11,15 +14,23 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/fibership/fibership/internal/release"
 )
 
 // gate stands before the API server. While it is shut nothing gets through,
 // and what was on its way is cut.
 type gate struct {
 	address string
+
+	// written, where it is not nil, is told of each record of a release that is
+	// sent; what it gives is done once the server has it and before it answers.
+	written func(release.Record) func(*http.Request)
 
 	mu   sync.Mutex
 	open context.Context
@@ -47,7 +58,13 @@ func (p *place) gated() *gate {
 	g.mend()
 	reverse := &httputil.ReverseProxy{
 		Transport: transport, FlushInterval: -1,
-		Rewrite:      func(r *httputil.ProxyRequest) { r.SetURL(target); r.Out.Host = target.Host },
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target); r.Out.Host = target.Host },
+		ModifyResponse: func(r *http.Response) error {
+			if do, _ := r.Request.Context().Value(then{}).(func(*http.Request)); do != nil {
+				do(r.Request)
+			}
+			return nil
+		},
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	}
 	server := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -59,6 +76,11 @@ func (p *place) gated() *gate {
 		defer context.AfterFunc(open, func() { cancel(errShut) })()
 		if open.Err() != nil {
 			panic(http.ErrAbortHandler)
+		}
+		if g.written != nil && r.Method == http.MethodPut {
+			if record, ok := recordIn(r); ok {
+				ctx = context.WithValue(ctx, then{}, g.written(record))
+			}
 		}
 		reverse.ServeHTTP(w, r.WithContext(ctx))
 	})}
@@ -74,6 +96,26 @@ func (p *place) gated() *gate {
 	}
 	p.kubeconfig = string(config)
 	return g
+}
+
+// then is the context key of what is done before an answer.
+type then struct{}
+
+// recordIn reads the record of a release from a request that writes one.
+func recordIn(r *http.Request) (release.Record, bool) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	object, _, err := scheme.Codecs.UniversalDeserializer().Decode(body, nil, nil)
+	secret, ok := object.(*corev1.Secret)
+	if err != nil || !ok {
+		return release.Record{}, false
+	}
+	var record release.Record
+	err = json.Unmarshal(secret.Data["record"], &record)
+	return record, err == nil
 }
 
 func (g *gate) mend() {

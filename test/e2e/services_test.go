@@ -1,14 +1,10 @@
 package e2e
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -171,67 +167,6 @@ func TestServices_allReturnWhenOneFails(t *testing.T) {
 	}
 	contains(t, o.Log, "failed: canary at 50%") // by its restarts, or by its pod, whichever is seen first
 	contains(t, o.Summary, "orders", "cart")
-}
-
-// killer kills when the log says a word.
-type killer struct {
-	word string
-	kill func()
-
-	once sync.Once
-	mu   sync.Mutex
-	seen []byte
-}
-
-func (k *killer) Write(b []byte) (int, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.seen = append(k.seen, b...)
-	if bytes.Contains(k.seen, []byte(k.word)) {
-		k.once.Do(k.kill)
-	}
-	return len(b), nil
-}
-
-// killAt runs an action and kills it when its log says a word.
-func (p *place) killAt(word, action string, inputs map[string]string) {
-	p.t.Helper()
-	started := make(chan func(), 1)
-	step := p.step(action, inputs)
-	step.Log = &killer{word: word, kill: func() { (<-started)() }}
-	process, err := step.Start(p.t.Context())
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	started <- func() { _ = process.Signal(syscall.SIGKILL) }
-	if o, err := process.Wait(); err != nil || o.Exit != -1 {
-		p.t.Fatalf("%s was not killed: %v, %+v", action, err, o)
-	}
-}
-
-// Wherever the runner dies, both services end on the same version.
-func TestServices_killedEndOnTheSameVersion(t *testing.T) {
-	for word, want := range map[string]int{
-		"cart: canary at 50%":                     1,
-		"cart: all traffic is on the new version": 1,
-		"orders: release 2 of orders is live":     2, // all had passed
-	} {
-		t.Run(word, func(t *testing.T) {
-			p := newPair(t)
-			p.killAt(word, "promote", p.together())
-			began := time.Now()
-			o := p.run(0, "rollback", map[string]string{"service": "cart", "to": "live"})
-			t.Logf("settled within %v:\n%s", time.Since(began), o.Log)
-			for _, service := range pairs {
-				if under := p.records(service).Underway(); len(under) > 0 {
-					t.Errorf("%s: release %d is under way still", service, under[0].Revision)
-				}
-			}
-			if v := p.versions(); v["orders"] != want || v["cart"] != want {
-				t.Errorf("production runs %v, want version %d of both", v, want)
-			}
-		})
-	}
 }
 
 func TestServices_refusesWhatSaysSomethingOfOne(t *testing.T) {
