@@ -12,6 +12,8 @@ var (
 		"(", `\(`, ")", `\)`, "#", `\#`, "!", `\!`, "|", `\|`, "~", `\~`, "@", "&#64;", ":", `\:`, "$", "&#36;",
 		"\r\n", " ", "\n", " ", "\r", " ", "www.", `www\.`,
 	)
+	// Within a block of HTML, Markdown's marks are read as they are.
+	inHTML   = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "@", "&#64;", "\r", " ", "\n", " ")
 	block    = regexp.MustCompile(`^(\s*)([-+=])`)
 	numbered = regexp.MustCompile(`^(\s*\d+)\.`)
 	fences   = regexp.MustCompile("`+")
@@ -71,7 +73,7 @@ func Table(header []string, rows [][]string) string {
 
 // Details folds a body of Markdown under a title of plain text.
 func Details(title, body string) string {
-	return "<details><summary>" + Escape(title) + "</summary>\n\n" + strings.TrimSpace(body) + "\n\n</details>\n"
+	return "<details><summary>" + inHTML.Replace(title) + "</summary>\n\n" + strings.TrimSpace(body) + "\n\n</details>\n"
 }
 
 // Mermaid is a chart; its labels are the caller's own words.

@@ -51,8 +51,8 @@ func TestTable_fillsShortRows(t *testing.T) {
 }
 
 func TestDetails_titleIsText(t *testing.T) {
-	got := Details("</summary><b>x", Mermaid("pie"))
-	want := "<details><summary>&lt;/summary&gt;&lt;b&gt;x</summary>\n\n```mermaid\npie\n```\n\n</details>\n"
+	got := Details("</summary><b>x: 1_a\n\n# @b", Mermaid("pie"))
+	want := "<details><summary>&lt;/summary&gt;&lt;b&gt;x: 1_a  # &#64;b</summary>\n\n```mermaid\npie\n```\n\n</details>\n"
 	if got != want {
 		t.Errorf("got %q", got)
 	}

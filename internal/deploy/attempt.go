@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -55,7 +56,7 @@ func (s *Session) Begin(ctx context.Context, p Plan, changes []Change) (*Attempt
 	if s.Announcer != nil {
 		r.Deployment = s.Announcer.Begun(ctx, r) // recorded with the first step
 	}
-	return &Attempt{Session: s, Record: r, base: base, changes: changes}, nil
+	return &Attempt{Session: s, Record: r, base: base, changes: slices.Clone(changes)}, nil // ours say what is still to be done
 }
 
 func wantedObjects(changes []Change) []release.Object {
@@ -100,6 +101,7 @@ func (a *Attempt) Beside(ctx context.Context, step string, objects []release.Obj
 func (a *Attempt) save(ctx context.Context) error {
 	ctx, stop := outlive(ctx, time.Second)
 	defer stop()
+	a.Record.Checks = a.cleanChecks(a.Record.Checks)
 	if err := a.store.Update(ctx, &a.Record); err != nil {
 		return fmt.Errorf("record step %q of release %d: %w", a.Record.Step, a.Record.Revision, err)
 	}
@@ -362,6 +364,7 @@ func (s *Session) remove(ctx context.Context, objects []release.Object) error {
 func (a *Attempt) Result(r Result) Result {
 	r.Record, r.Status, r.Checks = a.Record, a.Record.Status, a.Record.Checks
 	r.Weight, r.History = a.Record.Weight, a.History
+	r.Changes = a.differences(r.Changes)
 	if r.Status == release.Underway { // it could not be ended here: the next run will
 		r.Status = release.Failed
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -35,7 +36,7 @@ type Change struct {
 	Object release.Object
 	Wanted *unstructured.Unstructured // nil: to be removed or left
 	Live   *unstructured.Unstructured // nil: not there
-	Diff   string                     // for people; only in dry runs
+	Diff   string                     // for people; whole in dry runs, afterwards of the first few and bounded
 
 	after *unstructured.Unstructured // as the server's dry run gave it; nil: not tried
 	owner error                      // *OwnedError: it is another service's, and not touched
@@ -90,6 +91,7 @@ func (s *Session) compareTo(ctx context.Context, base release.Record, wanted []*
 	}
 	s.looked = requests
 	maps.Copy(live, found)
+	s.veil.cover(slices.AppendSeq(slices.Clone(wanted), maps.Values(live))...)
 	changes := compare(wanted, base.Objects, known, live, s.needed())
 	for i, c := range changes {
 		changes[i].owner = s.owner(c)

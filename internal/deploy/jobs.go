@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/fibership/fibership/internal/analysis"
 	"github.com/fibership/fibership/internal/cluster"
 	"github.com/fibership/fibership/internal/jobs"
-	"github.com/fibership/fibership/internal/manifests"
 	"github.com/fibership/fibership/internal/progress"
 	"github.com/fibership/fibership/internal/release"
-	"github.com/fibership/fibership/internal/rollout"
 )
 
 // Before runs the Job that must succeed before anything of the release is
@@ -60,38 +57,14 @@ func (t integration) Run(ctx context.Context, s *Session, _ *release.Record) ([]
 // Secrets that it is given is not shown.
 func (s *Session) run(ctx context.Context, j *jobs.Job) error {
 	defer s.Log.Group(fmt.Sprintf("Job %s (%s)", j.GetName(), j.For))()
-	o := s.jobOptions()
-	template, _ := manifests.PodTemplate(j.Unstructured)
-	values := s.given(ctx, template.Spec)
-	o.Log = concealed{s.Log, rollout.Hide(values)}
-	err := j.Run(ctx, s.Cluster, o)
-	if failure, ok := errors.AsType[*rollout.Failure](err); ok {
-		failure.Redact(values)
-	}
-	return err
+	s.veil.cover(j.Unstructured)
+	o := s.jobOptions(ctx)
+	o.Log = progress.Hiding(s.Log, o.Hide)
+	return j.Run(ctx, s.Cluster, o)
 }
 
-// concealed is a log that shows foreign lines without what is to be hidden.
-// Each write is a whole line.
-type concealed struct {
-	progress.Log
-	hide func(string) string
-}
-
-func (c concealed) Foreign() io.Writer { return hiding{c.Log.Foreign(), c.hide} }
-
-type hiding struct {
-	io.Writer
-	hide func(string) string
-}
-
-func (h hiding) Write(line []byte) (int, error) {
-	_, err := io.WriteString(h.Writer, h.hide(string(line)))
-	return len(line), err
-}
-
-func (s *Session) jobOptions() jobs.Options {
-	return jobs.Options{Namespace: s.Namespace, Labels: s.labels(), Timeout: s.Timeout, Log: s.Log}
+func (s *Session) jobOptions(ctx context.Context) jobs.Options {
+	return jobs.Options{Namespace: s.Namespace, Labels: s.labels(), Timeout: s.Timeout, Log: s.Log, Hide: s.veil.foreign(ctx)}
 }
 
 // admit refuses a Job that could not run here, before anything is written.
@@ -109,7 +82,7 @@ func (s *Session) admit(ctx context.Context, j *jobs.Job) error {
 			Advice: "add these rules to the role of the kubeconfig's user:\n" + cluster.Rules(missing),
 		}
 	}
-	if err := j.DryRun(ctx, s.Cluster, s.jobOptions()); err != nil {
+	if err := j.DryRun(ctx, s.Cluster, s.jobOptions(ctx)); err != nil {
 		return &Refusal{Reason: fmt.Sprintf("%s: Job %s cannot run here, and nothing was changed", j.Place(), j.GetName()), Err: err}
 	}
 	return nil

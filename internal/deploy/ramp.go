@@ -180,9 +180,8 @@ func (a *Attempt) FailRamp(ctx context.Context, n int, cause error) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
-	err := a.Close(ctx, n)
-	a.conceal(ctx, cause) // before anything is told, and after what is in a hurry
-	if err != nil {
+	cause = a.Clean(cause)
+	if err := a.Close(ctx, n); err != nil {
 		return errors.Join(cause, fmt.Errorf("close flag %s: %w; the next run of any action closes it", flag, err))
 	}
 	ramp.Failure = firstLine(cause)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fibership/fibership/internal/cluster"
 	"github.com/fibership/fibership/internal/history"
+	"github.com/fibership/fibership/internal/progress"
 	"github.com/fibership/fibership/internal/release"
 )
 
@@ -33,6 +34,7 @@ type Session struct {
 	scaled   scaled // as last asked
 	scaledAt time.Time
 
+	veil  *veil
 	store *history.Store
 	lock  *history.Lock // nil in a session that only looks
 }
@@ -42,7 +44,7 @@ func Peek(ctx context.Context, t Target) (*Session, error) {
 	if err := reachable(ctx, t, reads(t.Namespace)); err != nil {
 		return nil, err
 	}
-	s := &Session{Target: t, store: history.Open(t.Cluster, t.Service, t.Environment, t.Namespace)}
+	s := newSession(t, history.Open(t.Cluster, t.Service, t.Environment, t.Namespace), nil)
 	var err error
 	if s.History, err = s.store.List(ctx); err != nil {
 		return nil, &Refusal{Reason: "read the history of " + t.Service, Err: err}
@@ -65,7 +67,7 @@ func Open(ctx context.Context, t Target, needs ...cluster.Access) (*Session, err
 		return nil, err
 	}
 	t.Cluster = t.Cluster.Fenced(lock.Until)
-	s := &Session{Target: t, lock: lock, store: store}
+	s := newSession(t, store, lock)
 	if s.History, err = s.store.List(ctx); err != nil {
 		s.Close(ctx)
 		return nil, &Refusal{Reason: "read the history of " + t.Service, Err: err}
@@ -75,6 +77,13 @@ func Open(ctx context.Context, t Target, needs ...cluster.Access) (*Session, err
 		return nil, err
 	}
 	return s, nil
+}
+
+// newSession hides from the log what the session comes to know of Secrets.
+func newSession(t Target, store *history.Store, lock *history.Lock) *Session {
+	veil := newVeil(t)
+	t.Log = progress.Hiding(t.Log, veil.known)
+	return &Session{Target: t, veil: veil, store: store, lock: lock}
 }
 
 // Close hands the lock back, also after a cancel. A lock that cannot be handed

@@ -77,7 +77,8 @@ func (s *Stranded) Unwrap() error { return s.Cause }
 // undo outlives a cancel, and is then bounded so that the runner does not kill
 // it; what it does not get done the next session does.
 func (a *Attempt) Fail(ctx context.Context, cause error, keep bool) error {
-	a.conceal(context.WithoutCancel(ctx), cause)
+	cause = a.Clean(cause)
+	a.failed(cause)
 	a.Record.Failure = firstLine(cause)
 	if lost(cause) {
 		return fmt.Errorf("%w; whoever holds the lock now has ended release %d or will", cause, a.Record.Revision)

@@ -86,7 +86,7 @@ func NewWorkers(spec load.Spec, front Front, image, pullSecret string) (*Workers
 
 // run lets the workers send, all at once, and adds up what they report.
 func (w *Workers) run(ctx context.Context, s *Session) (load.Report, error) {
-	o := s.jobOptions()
+	o := s.jobOptions(ctx)
 	o.Timeout += w.long
 	heard := hearing{cluster: s.Cluster, namespace: s.Namespace, log: s.Log, want: w.number, ready: map[string]bool{}, reports: map[string]load.Report{}}
 	o.Output = func(pod, _, line string) { heard.line(ctx, pod, line) }

@@ -40,16 +40,16 @@ func (a *Attempt) Serve(ctx context.Context) error {
 	if err := a.Step(ctx, StepServe); err != nil {
 		return err
 	}
-	return a.serve(ctx, a.Record.Objects)
+	return a.serving(ctx, a.Record.Objects)
 }
 
 // ServeBeside waits until what stands beside the release serves.
 func (a *Attempt) ServeBeside(ctx context.Context) error {
-	return a.serve(ctx, a.Record.Beside)
+	return a.serving(ctx, a.Record.Beside)
 }
 
 func (s *Session) serve(ctx context.Context, objects []release.Object) error {
-	return rollout.Wait(ctx, s.Cluster, objects, rollout.Options{Timeout: s.Timeout, Log: s.Log})
+	return rollout.Wait(ctx, s.Cluster, objects, rollout.Options{Timeout: s.Timeout, Log: s.Log, Hide: s.veil.foreign(ctx)})
 }
 
 // fresh is the workloads that run the new version at this moment.
@@ -70,7 +70,7 @@ func (a *Attempt) Healthy(ctx context.Context) error {
 	}
 	for i, j := range judgements {
 		if j.State == rollout.Doomed {
-			return rollout.Wait(ctx, a.Cluster, fresh[i:i+1], rollout.Options{Timeout: evidenceWithin, Log: a.Log})
+			return rollout.Wait(ctx, a.Cluster, fresh[i:i+1], rollout.Options{Timeout: evidenceWithin, Log: a.Log, Hide: a.veil.foreign(ctx)})
 		}
 	}
 	return nil

@@ -25,6 +25,7 @@ type Options struct {
 	Labels    map[string]string // on the Job, beside Label
 	Timeout   time.Duration     // where the Job has no activeDeadlineSeconds
 	Log       progress.Log
+	Hide      func(text string) string // as rollout.Options has it
 	// Output takes each line of the log, of one container at a time; nil shows
 	// them in Log. It is called by several goroutines at once.
 	Output func(pod, container, line string)
@@ -95,7 +96,7 @@ func (j *Job) Run(ctx context.Context, c *cluster.Client, o Options) error {
 	object.UID, object.Seen = string(live.GetUID()), cluster.Seen(live)
 	o.Log.Linef("Job %s runs as %s, for %v at the most", j.GetName(), u.GetName(), deadline)
 	f := follow(ctx, c, j, u.GetName(), o)
-	err = rollout.Wait(ctx, c, []release.Object{object}, rollout.Options{Timeout: deadline + late, Log: o.Log})
+	err = rollout.Wait(ctx, c, []release.Object{object}, rollout.Options{Timeout: deadline + late, Log: o.Log, Hide: o.Hide})
 	ran := f.end(ctx)
 	remove(ctx, c, object, o.Log)
 	if err != nil {

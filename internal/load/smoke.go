@@ -46,11 +46,12 @@ type Smoke struct {
 // the API server says that it has no endpoints or cannot reach them, or
 // nobody listens, and for ten seconds at most. An answer of the service
 // itself is final, and so is one that does not come within ten seconds.
-// Answers of more than 1 MiB fail.
-func (s Smoke) Run(ctx context.Context, client *http.Client, base *url.URL) analysis.Result {
+// Answers of more than 1 MiB fail. What is told of an answer goes through hide
+// first, which takes out what must not be shown.
+func (s Smoke) Run(ctx context.Context, client *http.Client, base *url.URL, hide func(text string) string) analysis.Result {
 	deadline := time.Now().Add(comingUp)
 	for {
-		result, final := s.once(ctx, client, base)
+		result, final := s.once(ctx, client, base, hide)
 		if final || time.Until(deadline) < retryEvery {
 			return result
 		}
@@ -63,21 +64,21 @@ func (s Smoke) Run(ctx context.Context, client *http.Client, base *url.URL) anal
 }
 
 // once is not final where the service may just be coming up.
-func (s Smoke) once(ctx context.Context, client *http.Client, base *url.URL) (result analysis.Result, final bool) {
+func (s Smoke) once(ctx context.Context, client *http.Client, base *url.URL, hide func(string) string) (result analysis.Result, final bool) {
 	result = analysis.Result{Check: s.Text, Samples: 1, Verdict: analysis.Fail}
 	got, err := s.ask(ctx, client, base)
 	switch {
 	case ctx.Err() != nil:
 		return s.cancelled(), true
 	case err != nil:
-		result.Detail = "no answer: " + clean(err.Error())
+		result.Detail = "no answer: " + clean(hide(err.Error()))
 		return result, !errors.Is(err, syscall.ECONNREFUSED)
 	case got.waking():
-		result.Detail = "the service does not answer: " + clean(string(got.body))
+		result.Detail = "the service does not answer: " + clean(hide(string(got.body)))
 		return result, false
 	}
 	result.Measured = strconv.Itoa(got.status)
-	result.Detail = s.judge(got)
+	result.Detail = s.judge(got, hide)
 	if result.Detail == "" {
 		result.Verdict = analysis.Pass
 	}
@@ -145,7 +146,7 @@ func (s Smoke) ask(ctx context.Context, client *http.Client, base *url.URL) (ans
 }
 
 // judge is empty where the answer is the one that must come.
-func (s Smoke) judge(got answer) string {
+func (s Smoke) judge(got answer, hide func(string) string) string {
 	var problem string
 	switch {
 	case got.status != s.Status:
@@ -155,7 +156,7 @@ func (s Smoke) judge(got answer) string {
 	case s.Contains != "" && !bytes.Contains(got.body, []byte(s.Contains)):
 		problem = fmt.Sprintf("status %d, but the body does not contain %q", got.status, s.Contains)
 	case s.JSONPath != "":
-		problem = s.judgeJSON(got.body)
+		problem = s.judgeJSON(got.body, hide)
 	}
 	if problem == "" {
 		return ""
@@ -163,20 +164,20 @@ func (s Smoke) judge(got answer) string {
 	if len(got.body) == 0 {
 		return problem + ", with an empty body"
 	}
-	return problem + ": " + clean(string(got.body))
+	return problem + ": " + clean(hide(string(got.body)))
 }
 
-func (s Smoke) judgeJSON(body []byte) string {
+func (s Smoke) judgeJSON(body []byte, hide func(string) string) string {
 	found, err := lookUp(body, s.JSONPath)
 	if err != nil {
-		return fmt.Sprintf("json %s: %v", s.JSONPath, err)
+		return fmt.Sprintf("json %s: %s", s.JSONPath, hide(err.Error()))
 	}
 	if !equalJSON(found, s.JSONValue) {
 		raw, err := json.Marshal(found)
 		if err != nil {
 			return fmt.Sprintf("json %s: %v", s.JSONPath, err)
 		}
-		return fmt.Sprintf("json %s is %s instead of %s", s.JSONPath, clean(string(raw)), s.JSONValue)
+		return fmt.Sprintf("json %s is %s instead of %s", s.JSONPath, clean(hide(string(raw))), s.JSONValue)
 	}
 	return ""
 }

@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/fibership/fibership/internal/analysis"
+	"github.com/fibership/fibership/internal/progress"
 )
 
 func run(ctx context.Context, t *testing.T, line string, handler http.HandlerFunc) analysis.Result {
@@ -34,7 +35,7 @@ func ask(ctx context.Context, t *testing.T, line, at string) analysis.Result {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s.Run(ctx, &http.Client{}, base.JoinPath("proxy"))
+	return s.Run(ctx, &http.Client{}, base.JoinPath("proxy"), progress.Hide([]string{"pl4nted value"}))
 }
 
 func says(status int, body string) http.HandlerFunc {
@@ -168,6 +169,24 @@ func TestRun_failsWhereTheBodyBreaksOff(t *testing.T) {
 	})
 	if got.Verdict != analysis.Fail || !strings.Contains(got.Detail, "broke off after 4 bytes") {
 		t.Errorf("got %+v", got)
+	}
+}
+
+func TestRun_tellsAnAnswerWithoutWhatIsHidden(t *testing.T) {
+	for line, body := range map[string]string{
+		"GET / => 200":                               "is pl4nted value here",
+		`GET / => 500 contains "cup"`:                strings.Repeat("x", shownRunes-8) + "pl4nted value",
+		`GET / => 500 json .a == "b"`:                `{"a": "pl4nted value"}`,
+		`GET / => 500 json .a[0] == "b"`:             `{"a": {"pl4nted value": 1}}`,
+		`GET / => 500 contains "pl4nted value here"`: "pl4nted value",
+	} {
+		got := run(t.Context(), t, line, says(500, body))
+		if detail := strings.ReplaceAll(got.Detail, `contain "pl4nted value here"`, ""); strings.Contains(detail, "pl4n") || got.Verdict != analysis.Fail {
+			t.Errorf("%s: got %+v", line, got)
+		}
+	}
+	if got := run(t.Context(), t, `GET / => 500 contains "pl4nted value"`, says(500, "a pl4nted value")); got.Verdict != analysis.Pass {
+		t.Errorf("what is hidden is not judged: got %+v", got)
 	}
 }
 

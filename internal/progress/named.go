@@ -30,12 +30,18 @@ func (n *named) Annotate(note Annotation) {
 	n.log.Annotate(note)
 }
 
-func (n *named) Foreign() io.Writer { return &namedLines{named: n} }
+func (n *named) Foreign() io.Writer {
+	return &wholeLines{pass: func(line string) error {
+		_, err := fmt.Fprintf(n.log.Foreign(), "%s: %s\n", n.name, line)
+		return err
+	}}
+}
 
-// namedLines passes whole lines on. What has no end is passed on as it is once
-// it is long.
-type namedLines struct {
-	*named
+// wholeLines passes whole lines on, without their end. What has no end is
+// passed on as it is once it is long.
+type wholeLines struct {
+	pass func(line string) error
+
 	mu   sync.Mutex
 	rest []byte
 }
@@ -43,7 +49,7 @@ type namedLines struct {
 // longest is what a line may have before it is passed on in parts.
 const longest = 16 << 10
 
-func (l *namedLines) Write(b []byte) (int, error) {
+func (l *wholeLines) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.rest = append(l.rest, b...)
@@ -55,7 +61,7 @@ func (l *namedLines) Write(b []byte) (int, error) {
 		if !found {
 			line, after = l.rest, nil
 		}
-		if _, err := fmt.Fprintf(l.log.Foreign(), "%s: %s\n", l.name, line); err != nil {
+		if err := l.pass(string(line)); err != nil {
 			return 0, err
 		}
 		l.rest = append([]byte(nil), after...)

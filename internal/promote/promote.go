@@ -159,7 +159,7 @@ func (w *walk) run(ctx context.Context) error {
 	if _, doomed := errors.AsType[*rollout.Failure](err); doomed {
 		w.verdict, w.analysed = analysis.Fail, true
 	}
-	return err
+	return w.Clean(err) // others that are promoted together tell it, too
 }
 
 func (w *walk) steps(ctx context.Context) error {

@@ -27,8 +27,8 @@ const (
 
 // gather writes the dossier of a workload that failed, while its pods are
 // still there. It goes on when ctx has ended, for a few seconds: the evidence
-// is gone afterwards.
-func gather(ctx context.Context, c *cluster.Client, v verdict) Dossier {
+// is gone afterwards. What hide knows is nowhere in it.
+func gather(ctx context.Context, c *cluster.Client, v verdict, hide func(string) string) Dossier {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), gatherTime)
 	defer cancel()
 	w := &watched{Observed: v.Observed}
@@ -50,6 +50,9 @@ func gather(ctx context.Context, c *cluster.Client, v verdict) Dossier {
 						}
 						notes.Store(fmt.Sprintf("the log of container %s of pod %s cannot be read: %s", e.Name, p.Name, short(err.Error())), nil)
 						return
+					}
+					for i := range lines {
+						lines[i] = hide(lines[i])
 					}
 					lines = scrubAll(lines) // before they are cut: half a secret is not recognised
 					for i := range lines {
@@ -73,6 +76,7 @@ func gather(ctx context.Context, c *cluster.Client, v verdict) Dossier {
 	})
 	slices.Sort(d.Notes)
 	d.Events = w.eventLines(pods)
+	d.each(hide)
 	d.Cause, d.Next = Explain(Evidence{Kind: v.object.Kind, Name: v.object.Name, Namespace: v.object.Namespace, Judgement: v.Judgement, Pods: d.Pods})
 	return d
 }

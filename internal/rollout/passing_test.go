@@ -26,6 +26,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/fibership/fibership/internal/cluster"
+	"github.com/fibership/fibership/internal/progress"
 	"github.com/fibership/fibership/internal/release"
 	"github.com/fibership/fibership/internal/testcluster"
 )
@@ -309,8 +310,7 @@ func TestWait_showsNoPlantedSecret(t *testing.T) {
 	o := h.deploy(t, h.pods(h.failing("leak"), func(_ *corev1.PodSpec, c *corev1.Container) {
 		c.Env = []corev1.EnvVar{{Name: "LICENSE", Value: "f00-planted-value"}}
 	}))
-	f := fails(t, h.Client, Options{}, o)
-	f.Redact([]string{"f00-planted-value"})
+	f := fails(t, h.Client, Options{Hide: progress.Hide([]string{"f00-planted-value"})}, o)
 	var all []string
 	f.Dossier.each(func(s string) string { all = append(all, s); return s })
 	text := strings.Join(append(all, f.Error(), f.Detail), "\n")

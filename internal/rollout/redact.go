@@ -1,50 +1,13 @@
 package rollout
 
 import (
-	"cmp"
 	"regexp"
-	"slices"
-	"strings"
+
+	"github.com/fibership/fibership/internal/progress"
 )
 
 // hidden stands where something was taken out.
-const hidden = "***"
-
-// shortestSecret is the length below which a value is no secret: taking out
-// every "1" or "true" would tear the text apart and hide nothing.
-const shortestSecret = 5
-
-// Redact takes the given values, such as those of the Secrets that the pods
-// use, out of everything the dossier holds. A value of several lines is taken
-// out line by line, as a log shows it.
-func (d *Dossier) Redact(values []string) { d.each(Hide(values)) }
-
-// Hide takes values out of a text.
-func Hide(values []string) func(string) string {
-	var parts []string
-	for _, v := range values {
-		for line := range strings.Lines(v) {
-			if line = strings.TrimSpace(line); len(line) >= shortestSecret {
-				parts = append(parts, line)
-			}
-		}
-	}
-	// The longest first: one value may be a part of another.
-	slices.SortFunc(parts, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
-	pairs := make([]string, 0, 2*len(parts))
-	for _, p := range slices.Compact(parts) {
-		pairs = append(pairs, p, hidden)
-	}
-	return strings.NewReplacer(pairs...).Replace
-}
-
-// Redact takes the values out of the judgement and the dossier.
-func (f *Failure) Redact(values []string) {
-	d := Dossier{Cause: f.Detail}
-	d.Redact(values)
-	f.Detail = d.Cause
-	f.Dossier.Redact(values)
-}
+const hidden = progress.Hidden
 
 // each rewrites every foreign text in the dossier.
 func (d *Dossier) each(rewrite func(string) string) {

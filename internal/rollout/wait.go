@@ -17,6 +17,10 @@ import (
 type Options struct {
 	Timeout time.Duration // 0: five minutes
 	Log     progress.Log  // nil: says nothing
+	// Hide takes what must not be shown, such as the values of Secrets, out of
+	// what pods and events say, before anything is made of it. It is called only
+	// where there is a trouble to tell of. nil: what is obvious alone is taken out.
+	Hide func(text string) string
 }
 
 const (
@@ -44,12 +48,15 @@ func Wait(ctx context.Context, c *cluster.Client, objs []release.Object, o Optio
 	if o.Log == nil {
 		o.Log = progress.Discard
 	}
+	if o.Hide == nil {
+		o.Hide = func(text string) string { return text }
+	}
 	s := begin(ctx, c, objs)
 	defer s.end()
 	if len(s.scenes) == 0 {
 		return nil
 	}
-	w := &waiter{stage: s, log: o.Log, begun: time.Now(), spoken: time.Now(), said: map[string]string{}}
+	w := &waiter{stage: s, log: o.Log, hide: o.Hide, begun: time.Now(), spoken: time.Now(), said: map[string]string{}}
 	timeout := time.NewTimer(o.Timeout)
 	defer timeout.Stop()
 	beat := time.NewTicker(tick)
@@ -108,6 +115,7 @@ func Look(ctx context.Context, c *cluster.Client, objs []release.Object) ([]Judg
 type waiter struct {
 	*stage
 	log    progress.Log
+	hide   func(string) string
 	begun  time.Time
 	spoken time.Time
 	said   map[string]string // by object: the last line about it
@@ -143,6 +151,9 @@ func (w *waiter) look(ctx context.Context) (done bool, err error) {
 		j := Judge(v.Observed)
 		if j.State == Doomed && w.arrived(ctx, v.object, j.missing) {
 			j.State = Suspect
+		}
+		if j.Detail != "" {
+			j.Detail = w.hide(j.Detail)
 		}
 		w.now = append(w.now, verdict{view: v, Judgement: j})
 		done = done && j.State == Serving
@@ -217,9 +228,9 @@ func (w *waiter) timedOut(ctx context.Context, timeout time.Duration) error {
 
 func (w *waiter) fail(ctx context.Context, v verdict, timeout time.Duration) *Failure {
 	f := &Failure{Object: v.object, Judgement: v.Judgement, After: time.Since(w.begun), Timeout: timeout}
-	f.Dossier = gather(ctx, w.c, v)
+	f.Dossier = gather(ctx, w.c, v, w.hide)
 	for _, err := range w.denials() {
-		f.Dossier.Notes = append(f.Dossier.Notes, short(err.Error()))
+		f.Dossier.Notes = append(f.Dossier.Notes, w.hide(short(err.Error())))
 	}
 	return f
 }

@@ -18,7 +18,7 @@ func TestDeploy_servesChecksAndRecords(t *testing.T) {
 	outputs(t, o, map[string]string{"status": "succeeded", "release": "1", "image": one, "digest": one[strings.Index(one, "sha256:"):], "previous-release": ""})
 	contains(t, o.Summary, "✅", "release 1", "`GET / => 200 json")
 	record := decode[release.Record](t, o.Outputs["record"])
-	if record.Status != release.Succeeded || record.Commit == "" || record.Actor != "e2e" || len(record.Checks) != 2 {
+	if record.Status != release.Succeeded || record.Commit == "" || record.Actor != "e2e" || len(record.Checks) != 3 {
 		t.Errorf("record = %+v", record)
 	}
 

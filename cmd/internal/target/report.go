@@ -69,8 +69,13 @@ func digestOf(image string) string {
 // Summary tells how it went: the verdict first, then checks, changes, and on
 // failure the evidence.
 func Summary(r *action.Run, title string, t deploy.Target, result deploy.Result, err error) {
-	if result.Status == release.Planned {
-		tellPlan(r, result.Changes)
+	failure := (*rollout.Failure)(nil)
+	doomed := errors.As(err, &failure)
+	switch {
+	case result.Status == release.Planned:
+		tellChanges(r, "Plan", result.Changes)
+	case doomed:
+		tellChanges(r, "Changes against what was live", result.Changes)
 	}
 	r.Summary(fmt.Sprintf("### %s %s: %s in %s %s\n\n", mark(result.Status), title, action.Escape(t.Service), action.Escape(t.Environment), sentence(result)))
 	r.Summary(action.Table([]string{"release", "image", "commit", "before", "took"}, [][]string{{
@@ -87,7 +92,7 @@ func Summary(r *action.Run, title string, t deploy.Target, result deploy.Result,
 	if result.Record.Load != nil {
 		r.Summary(Load(*result.Record.Load, result.History))
 	}
-	if failure := (*rollout.Failure)(nil); errors.As(err, &failure) {
+	if doomed {
 		r.Summary(dossier(failure))
 	}
 	if changed := changes(result.Changes); changed != "" {
@@ -95,9 +100,9 @@ func Summary(r *action.Run, title string, t deploy.Target, result deploy.Result,
 	}
 }
 
-// tellPlan writes into the log what a dry run would change.
-func tellPlan(r *action.Run, changes []deploy.Change) {
-	defer r.Group("Plan: " + deploy.Count(changes))()
+// tellChanges writes into the log what a release changes, or would.
+func tellChanges(r *action.Run, title string, changes []deploy.Change) {
+	defer r.Group(title + ": " + deploy.Count(changes))()
 	out := r.Foreign()
 	for _, c := range changes {
 		if c.Verb == deploy.Same {
@@ -227,54 +232,4 @@ func changes(all []deploy.Change) string {
 		return ""
 	}
 	return action.Table([]string{"", "object"}, rows) + "\n" + diffs.String()
-}
-
-// dossier shows the evidence of a failed rollout.
-func dossier(f *rollout.Failure) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "**Cause:** %s\n\n", action.Escape(f.Dossier.Cause))
-	if f.Dossier.Next != "" {
-		fmt.Fprintf(&b, "**Next:** %s\n\n", action.Escape(f.Dossier.Next))
-	}
-	for _, pod := range f.Dossier.Pods {
-		for _, c := range pod.Containers {
-			state := c.State
-			if c.Ended {
-				state += fmt.Sprintf(", last end: %s with exit code %d", c.Reason, c.ExitCode)
-			}
-			fmt.Fprintf(&b, "%s, container %s: %s, %d restarts\n\n", action.Code(pod.Name), action.Code(c.Name), action.Escape(state), c.Restarts)
-			lines := c.Log
-			if len(lines) == 0 {
-				lines = c.Previous
-			}
-			if len(lines) > 0 {
-				b.WriteString(action.Details("Last lines of "+c.Name, action.Fence("text", strings.Join(lines, "\n"))))
-			}
-		}
-	}
-	if len(f.Dossier.Events) > 0 {
-		b.WriteString(action.Details("Events", action.Fence("text", strings.Join(f.Dossier.Events, "\n"))))
-	}
-	return b.String()
-}
-
-// TellDossier writes the evidence into the log.
-func TellDossier(r *action.Run, err error) {
-	failure := (*rollout.Failure)(nil)
-	if !errors.As(err, &failure) {
-		return
-	}
-	defer r.Group("Evidence: " + failure.Object.String())()
-	out := r.Foreign()
-	for _, pod := range failure.Dossier.Pods {
-		for _, c := range pod.Containers {
-			fmt.Fprintf(out, "%s/%s: %s %s\n", pod.Name, c.Name, c.State, c.Message)
-			for _, line := range append(c.Previous, c.Log...) {
-				fmt.Fprintf(out, "  | %s\n", line)
-			}
-		}
-	}
-	for _, event := range failure.Dossier.Events {
-		fmt.Fprintf(out, "event: %s\n", event)
-	}
 }
