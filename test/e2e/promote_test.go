@@ -132,7 +132,7 @@ func TestPromote_keepsWhatEveryStepCameTo(t *testing.T) {
 	outputs(t, o, map[string]string{"status": "succeeded", "verdict": "pass"})
 	contains(t, o.Summary, "| ✅ | canary at 50% | `"+compared+"` |")
 	kept := p.history("production", p.production)[0].Checks
-	if len(kept) != 1 || kept[0].Check != compared || kept[0].Step != "canary at 50%" || kept[0].Verdict != analysis.Pass {
+	if len(kept) != 2 || kept[0].Check != "rollout" || kept[1].Check != compared || kept[1].Step != "canary at 50%" || kept[1].Verdict != analysis.Pass {
 		t.Errorf("the record keeps %+v", kept)
 	}
 
@@ -144,7 +144,7 @@ func TestPromote_keepsWhatEveryStepCameTo(t *testing.T) {
 		steps = append(steps, result.Step+": "+result.Check)
 	}
 	want := []string{
-		"canary at 25%: restarts < 1", "canary at 25%: " + compared, "canary at 50%: restarts < 1", "canary at 50%: " + compared, "watch: restarts < 1",
+		": rollout", "canary at 25%: restarts < 1", "canary at 25%: " + compared, "canary at 50%: restarts < 1", "canary at 50%: " + compared, "watch: restarts < 1",
 	}
 	if !slices.Equal(steps, want) {
 		t.Errorf("checks = %q, want %q", steps, want)
