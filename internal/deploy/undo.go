@@ -162,7 +162,6 @@ func (a *Attempt) undo(ctx context.Context, wait bool) error {
 		if wait && len(to.Objects) > 0 {
 			err := a.serve(ctx, to.Objects)
 			if serves = err == nil; !serves {
-				(&Attempt{Session: a.Session, changes: changes}).conceal(ctx, err)
 				if beside, ok := a.standsBeside(ctx); ok {
 					return &Stranded{Revision: a.Record.Revision, Base: to.Revision, Beside: beside, Cause: err}
 				}
