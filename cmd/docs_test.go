@@ -81,6 +81,17 @@ func TestDocs_areWhatTheProgramsDeclare(t *testing.T) {
 	compare(t, "action.yml", rootYAML(all))
 }
 
+func TestInputs_haveAnExampleForWhoGotThemWrong(t *testing.T) {
+	t.Parallel()
+	for _, s := range specs(t) {
+		for _, input := range s.Inputs {
+			if input.Example == "" && input.Default == "" && input.Expression == "" {
+				t.Errorf("%s: input %s", s.Name, input.Name)
+			}
+		}
+	}
+}
+
 // compare holds a rendered file against the one that is there, or writes it.
 func compare(t *testing.T, path, want string) {
 	t.Helper()

@@ -40,7 +40,7 @@ var (
 	junit = spec.Text("junit", "also write the results of the tests as JUnit XML to this file, seen from working-directory; the tests are then run every time", action.Example("reports/junit.xml"))
 
 	privateModules = spec.Words("private-modules", "private modules, as in GOPRIVATE; each begins with its host", action.DefaultText("the job's GOPRIVATE"), action.Example("github.com/acme/*"))
-	modulesToken   = spec.Secret("modules-token", "token that may read them; the go command that fetches sees it, and no test does")
+	modulesToken   = spec.Secret("modules-token", "token that may read them; the go command that fetches sees it, and no test does", action.Example("${{ secrets.MODULES_TOKEN }}"))
 
 	goFlags = action.Parsed(spec, "go-flags", "list", "further flags of go build, one a line", parseFlags, action.Example("-mod=vendor"))
 	ldFlags = spec.Text("ldflags", "further flags of the linker", action.Example("-X main.edition=pro"))
@@ -58,7 +58,7 @@ var (
 
 	createRepository = spec.Bool("create-repository", "create the repository in Amazon ECR where it is not there, with the AWS credentials of the job's environment", action.Default("false"))
 	registryUsername = spec.Text("registry-username", "user at the registry", action.DefaultText("the actor, for ghcr.io"), action.Example("acme-bot"))
-	registryPassword = spec.Secret("registry-password", "password or token for it", action.DefaultText("`github-token`, for ghcr.io"))
+	registryPassword = spec.Secret("registry-password", "password or token for it", action.DefaultText("`github-token`, for ghcr.io"), action.Example("${{ secrets.REGISTRY_PASSWORD }}"))
 	githubToken      = spec.Secret("github-token", "the job's token", action.Expression("${{ github.token }}"))
 	retryTimeout     = spec.Duration("retry-timeout", "how long a registry outage is ridden out", action.Default("2m"), action.Example("5m"))
 )

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -28,25 +28,26 @@ var (
 	onFailure   = spec.Choice("on-failure", "what becomes of a release that fails", []string{"rollback", "keep"}, action.Default("rollback"))
 )
 
-// planned is the release that the inputs describe.
-func planned(ctx context.Context, r *action.Run, t deploy.Target) (deploy.Plan, error) {
-	file, err := files.FlagFile(r)
-	if err != nil {
-		return deploy.Plan{}, err
+// read reads what the inputs name in the workspace and checks them beside each
+// other: everything wrong is told before a cluster or a registry is asked.
+func read(ctx context.Context, r *action.Run, t deploy.Target) (*jobs.Job, error) {
+	job, err := target.Job(ctx, r, "integration-tests", *integration)
+	errs := []error{files.Read(ctx, r, t.Service), err}
+	if loaded.Rate == 0 && len(*thresholds) > 0 {
+		errs = append(errs, action.WrongInput("thresholds", errors.New("expected the input load beside them: there is nothing to judge")))
 	}
+	return job, errors.Join(errs...)
+}
+
+// planned is the release that the inputs describe; job is the integration
+// tests, nil for none.
+func planned(ctx context.Context, r *action.Run, t deploy.Target, job *jobs.Job) (deploy.Plan, error) {
 	images := in.Images(r)
 	digest, err := images.Digest(ctx, *image)
 	if err != nil {
-		return deploy.Plan{}, fmt.Errorf("resolve image %s: %w", *image, err)
+		return deploy.Plan{}, target.Unresolved("image", *image, err)
 	}
-	before, err := files.Before(ctx, r)
-	if err != nil {
-		return deploy.Plan{}, err
-	}
-	job, err := target.Job(ctx, r, "integration-tests", *integration)
-	if err != nil {
-		return deploy.Plan{}, err
-	}
+	before := files.Before()
 	objects, places, err := files.Objects(ctx, r, t, digest, before, job)
 	if err != nil {
 		return deploy.Plan{}, err
@@ -56,9 +57,11 @@ func planned(ctx context.Context, r *action.Run, t deploy.Target) (deploy.Plan, 
 		return deploy.Plan{}, err
 	}
 	tests, err := tried(ctx, r, t, objects, job)
+	record := in.Record(r, spec.Name, digest.String())
+	record.URL = files.URL()
 	return deploy.Plan{
-		Record: in.Record(r, spec.Name, digest.String()), Objects: objects, Places: places, Platforms: platforms, Before: before,
-		Flags: file, Tests: tests, Keep: *onFailure == "keep", AllowOlder: *allowOlder,
+		Record: record, Objects: objects, Places: places, Platforms: platforms, Before: before,
+		Flags: files.FlagFile(), Tests: tests, Keep: *onFailure == "keep", AllowOlder: *allowOlder,
 	}, err
 }
 

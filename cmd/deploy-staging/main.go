@@ -20,11 +20,12 @@ func main() {
 }
 
 func run(ctx context.Context, r *action.Run) error {
-	t, err := in.Target(r, files.URL())
-	if err != nil {
-		return err
+	t, err := in.Target(r)
+	job, wrong := read(ctx, r, t)
+	if err := errors.Join(err, wrong); err != nil {
+		return errors.Join(err, report(r, t, refused(r), err))
 	}
-	plan, err := planned(ctx, r, t)
+	plan, err := planned(ctx, r, t, job)
 	if err != nil {
 		return errors.Join(err, report(r, t, refused(r), err))
 	}

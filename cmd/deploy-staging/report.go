@@ -9,5 +9,5 @@ import (
 // report sets the outputs and writes the summary, on failure too.
 func report(r *action.Run, t deploy.Target, result deploy.Result, err error) error {
 	target.Summary(r, "Deploy", t, result, err)
-	return target.Outputs(r, result, files.URL())
+	return target.Outputs(r, t, result, files.URL())
 }

@@ -4,32 +4,39 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/fibership/fibership/internal/action"
+	"github.com/fibership/fibership/internal/deploy"
 	"github.com/fibership/fibership/internal/flags"
 )
 
-// flagged is the flag file and what is to be opened of it.
-func flagged(r *action.Run) (*flags.File, []flags.Ramp, error) {
-	if len(*ramp) > 0 && !files.HasFlags() {
-		return nil, nil, action.WrongInput("ramp", errors.New("expected the flag file in the input flags: there is none to open a flag of"))
+// parseRamps reads what is to be opened, each flag once.
+func parseRamps(lines []string) ([]flags.Ramp, error) {
+	var all []flags.Ramp
+	var errs []error
+	seen := map[string]bool{}
+	for _, line := range lines {
+		ramp, err := flags.ParseRamp(line)
+		if err == nil && seen[ramp.Flag] {
+			err = fmt.Errorf("expected each flag once: %q is there twice", ramp.Flag)
+		}
+		seen[ramp.Flag] = true
+		all, errs = append(all, ramp), append(errs, err)
 	}
-	file, err := files.FlagFile(r)
-	if err != nil || file == nil {
-		return nil, nil, err
+	return all, errors.Join(errs...)
+}
+
+// ramped is what is to be opened of the flag file, nil where there is none.
+func ramped(file *flags.File) ([]flags.Ramp, error) {
+	if file == nil {
+		return nil, nil
 	}
 	var ramps []flags.Ramp
 	var errs []error
-	seen := map[string]bool{}
 	for _, line := range *ramp {
 		known, err := line.In(file)
-		if seen[line.Flag] {
-			err = fmt.Errorf("flag %q is there twice", line.Flag)
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("input ramp: %w", err))
-		}
-		seen[line.Flag] = true
-		ramps = append(ramps, known)
+		ramps, errs = append(ramps, known), append(errs, err)
 	}
-	return file, ramps, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return nil, &deploy.Refusal{Reason: "input ramp", Err: err, Advice: "name flags, and variants of theirs, that are in the input flags' file"}
+	}
+	return ramps, nil
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/fibership/fibership/cmd/internal/target"
 	"github.com/fibership/fibership/internal/action"
 	"github.com/fibership/fibership/internal/deploy"
-	"github.com/fibership/fibership/internal/flags"
 	"github.com/fibership/fibership/internal/metrics"
 	"github.com/fibership/fibership/internal/promote"
 	"github.com/fibership/fibership/internal/release"
@@ -23,9 +22,9 @@ var spec = action.New("promote", action.Deploy, "Bring exactly what passed stagi
 var (
 	from = action.Parsed(spec, "from", "text", "the environment that the release must have passed", target.Label,
 		action.Default("staging"))
-	fromNamespace  = action.Parsed(spec, "from-namespace", "text", "the namespace of `from`", target.Label, action.DefaultText("`from`"))
-	fromKubeconfig = spec.Secret("from-kubeconfig", "kubeconfig of `from`, where that is another cluster", action.DefaultText("`kubeconfig`"))
-	fromContext    = spec.Text("from-context", "context of `from`, where that is another cluster", action.DefaultText("`context`"))
+	fromNamespace  = action.Parsed(spec, "from-namespace", "text", "the namespace of `from`", target.Label, action.DefaultText("`from`"), action.Example("staging"))
+	fromKubeconfig = spec.Secret("from-kubeconfig", "kubeconfig of `from`, where that is another cluster", action.DefaultText("`kubeconfig`"), action.Example("${{ secrets.STAGING_KUBECONFIG }}"))
+	fromContext    = spec.Text("from-context", "context of `from`, where that is another cluster", action.DefaultText("`context`; the current one of `from-kubeconfig` where that is given"), action.Example("staging"))
 	image          = action.Parsed(spec, "image", "text", "refused unless it is live and passed in `from`", target.Reference,
 		action.DefaultText("what is live and passed in `from`"), action.Example("ghcr.io/acme/orders@sha256:…"))
 	strategy = spec.Choice("strategy", "how the new version takes over: pod by pod (`rolling`), by a growing share of traffic (`canary`), or beside in full size, checked, and switched to in one step (`blue-green`)", []string{string(promote.Rolling), string(promote.Canary), string(promote.BlueGreen)}, action.Default(string(promote.Canary)))
@@ -41,12 +40,12 @@ var (
 		[]string{"probe", "pods", "prometheus"}, action.Default("pods"))
 	prometheusURL = action.Parsed(spec, "prometheus-url", "text", "where Prometheus is, for `metrics: prometheus` and for query(…) in `analysis`; a service in the cluster is reached through the API server",
 		metrics.ParseServerURL, action.Example("http://prometheus.monitoring.svc:9090"))
-	prometheusToken = spec.Secret("prometheus-token", "a bearer token for it; with one it is reached directly")
-	requestsMetric  = spec.Text("requests-metric", "the counter or histogram of requests, for `pods` and `prometheus`", action.DefaultText("recognised: OpenTelemetry's names and the usual ones"))
-	latencyMetric   = spec.Text("latency-metric", "the histogram of latency in seconds, likewise", action.DefaultText("recognised likewise"))
+	prometheusToken = spec.Secret("prometheus-token", "a bearer token for it; with one it is reached directly", action.Example("${{ secrets.PROMETHEUS_TOKEN }}"))
+	requestsMetric  = spec.Text("requests-metric", "the counter or histogram of requests, for `pods` and `prometheus`", action.DefaultText("recognised: OpenTelemetry's names and the usual ones"), action.Example("requests_total"))
+	latencyMetric   = spec.Text("latency-metric", "the histogram of latency in seconds, likewise", action.DefaultText("recognised likewise"), action.Example("request_seconds"))
 	watch           = spec.Duration("watch", "how long the new version is watched after it took over; failing then rolls back", action.Default("2m"))
 	keepPrevious    = spec.Duration("keep-previous", "how long the previous version stays warm, without traffic, for an instant rollback", action.Default("0s"))
-	ramp            = action.ListOf(spec, "ramp", "flags of `flags`, opened step by step once the image is out, each step watched for `step-duration` under the same analysis; what fails is closed again. A flag (its variant that is true) or flag=variant, and its shares", flags.ParseRamp,
+	ramp            = action.ListAs(spec, "ramp", "flags of `flags`, opened step by step once the image is out, each step watched for `step-duration` under the same analysis; what fails is closed again. A flag (its variant that is true) or flag=variant, and its shares", parseRamps,
 		action.Example("new-checkout: 5%, 25%, 100%"))
 	onInconclusive = spec.Choice("on-inconclusive", "what too little data to judge leads to",
 		[]string{string(promote.AbortInconclusive), string(promote.HoldInconclusive), string(promote.AdvanceInconclusive)}, action.Default(string(promote.AbortInconclusive)))
@@ -62,9 +61,27 @@ func init() {
 	spec.Output("weight", "the share of traffic that the new version reached, in percent")
 }
 
+// read reads what the inputs name in the workspace and checks them beside each
+// other: everything wrong is told before a cluster or a registry is asked.
+func read(ctx context.Context, r *action.Run, t deploy.Target, files *target.Manifests) error {
+	_, unreached := in.Other(r, "from-", *fromKubeconfig, *fromContext)
+	errs := []error{files.Read(ctx, r, t.Service), unreached}
+	wrong := func(input, expected string) { errs = append(errs, action.WrongInput(input, errors.New(expected))) }
+	if *route != "" && promote.Traffic(*traffics) != promote.Gateway {
+		wrong("route", "expected traffic: gateway beside it: nothing else steers a route")
+	}
+	if len(*ramp) > 0 && !files.HasFlags() {
+		wrong("ramp", "expected the flag file in the input flags: there is none to open a flag of")
+	}
+	if asksPrometheus() && *prometheusURL == nil {
+		wrong("prometheus-url", "expected where Prometheus is: `metrics: prometheus` and query(…) ask it")
+	}
+	return errors.Join(errs...)
+}
+
 // planned is the promotion that the inputs describe.
 func planned(ctx context.Context, r *action.Run, t deploy.Target, image name.Reference, files *target.Manifests) (promote.Plan, error) {
-	file, ramps, err := flagged(r)
+	ramps, err := ramped(files.FlagFile())
 	if err != nil {
 		return promote.Plan{}, err
 	}
@@ -84,10 +101,7 @@ func planned(ctx context.Context, r *action.Run, t deploy.Target, image name.Ref
 	if err != nil {
 		return promote.Plan{}, err
 	}
-	before, err := files.Before(ctx, r)
-	if err != nil {
-		return promote.Plan{}, err
-	}
+	before := files.Before()
 	objects, places, err := files.Objects(ctx, r, t, digest, before)
 	if err != nil {
 		return promote.Plan{}, err
@@ -96,10 +110,10 @@ func planned(ctx context.Context, r *action.Run, t deploy.Target, image name.Ref
 		return promote.Plan{}, err
 	}
 	record := in.Record(r, spec.Name, passed.Image)
-	record.Strategy = *strategy
+	record.Strategy, record.URL = *strategy, files.URL()
 	record.Commit, record.Ref, record.Committed = passed.Commit, passed.Ref, passed.Committed
 	return promote.Plan{
-		Plan:     deploy.Plan{Record: record, Objects: objects, Places: places, Platforms: platforms, Before: before, Flags: file, Ramp: ramps},
+		Plan:     deploy.Plan{Record: record, Objects: objects, Places: places, Platforms: platforms, Before: before, Flags: files.FlagFile(), Ramp: ramps},
 		Strategy: promote.Strategy(*strategy), Traffic: promote.Traffic(*traffics), Route: *route,
 		Port: *files.Port, RequestsMetric: *requestsMetric, Probing: *source == "probe",
 		Steps: *steps, StepDuration: *stepDuration, Watch: *watch, KeepPrevious: *keepPrevious,
@@ -111,9 +125,6 @@ func planned(ctx context.Context, r *action.Run, t deploy.Target, image name.Ref
 // steer: the second Service is there from the first release on.
 func steerable(t deploy.Target, objects []*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
 	if promote.Traffic(*traffics) != promote.Gateway {
-		if *route != "" {
-			return nil, action.WrongInput("route", errors.New("expected traffic: gateway beside it: nothing else steers a route"))
-		}
 		return objects, nil
 	}
 	front, err := deploy.FrontOf(t.Service, objects)
@@ -137,18 +148,17 @@ func candidate(ctx context.Context, r *action.Run, t deploy.Target, image name.R
 	if origin.Namespace == "" {
 		origin.Namespace = *from
 	}
-	if *fromKubeconfig != "" || *fromContext != "" {
-		c, err := target.Connect(r, fromKubeconfig, *fromContext)
-		if err != nil {
-			return release.Record{}, err
-		}
+	if c, err := in.Other(r, "from-", *fromKubeconfig, *fromContext); err != nil {
+		return release.Record{}, err
+	} else if c != nil {
 		origin.Cluster = c
+		r.Linef("%s is in cluster %s, by %s", *from, c.Server, c.Source)
 	}
 	given := ""
 	if image != nil {
 		digest, err := in.Images(r).Digest(ctx, image)
 		if err != nil {
-			return release.Record{}, fmt.Errorf("resolve image %s: %w", image, err)
+			return release.Record{}, target.Unresolved("image", image, err)
 		}
 		given = digest.String()
 	}

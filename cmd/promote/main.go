@@ -17,9 +17,9 @@ func run(ctx context.Context, r *action.Run) error {
 	if len(*services) > 0 {
 		return runTogether(ctx, r)
 	}
-	t, err := in.Target(r, files.URL())
-	if err != nil {
-		return err
+	t, err := in.Target(r)
+	if err := errors.Join(err, read(ctx, r, t, files)); err != nil {
+		return errors.Join(err, report(r, t, refused(r), err))
 	}
 	plan, err := planned(ctx, r, t, *image, files)
 	if err != nil {

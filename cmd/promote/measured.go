@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/fibership/fibership/cmd/internal/target"
@@ -28,18 +27,8 @@ func parseCheck(line string) (analysis.Check, error) {
 // request and no metrics. A Prometheus that does not answer is told here,
 // before anything is changed.
 func measured(ctx context.Context, r *action.Run, t deploy.Target, files *target.Manifests) (metrics.Source, error) {
-	var queries []string
-	requests := false
-	for _, c := range *checks {
-		switch c.Metric {
-		case analysis.Query:
-			queries = append(queries, c.Query)
-		case analysis.Restarts:
-		default:
-			requests = true
-		}
-	}
-	server, err := prometheus(ctx, r, t, requests, queries)
+	requests, queries := measures()
+	server, err := prometheus(ctx, r, t, queries)
 	if err != nil {
 		return nil, err
 	}
@@ -61,14 +50,30 @@ func measured(ctx context.Context, r *action.Run, t deploy.Target, files *target
 	return measured, nil
 }
 
+// measures is what the checks ask for: what is counted of requests, and queries.
+func measures() (requests bool, queries []string) {
+	for _, c := range *checks {
+		switch c.Metric {
+		case analysis.Query:
+			queries = append(queries, c.Query)
+		case analysis.Restarts:
+		default:
+			requests = true
+		}
+	}
+	return requests, queries
+}
+
+// asksPrometheus says whether a check needs it.
+func asksPrometheus() bool {
+	requests, queries := measures()
+	return requests && *source == "prometheus" || len(queries) > 0
+}
+
 // prometheus is the server to ask, nil where nobody asks it.
-func prometheus(ctx context.Context, r *action.Run, t deploy.Target, requests bool, queries []string) (*metrics.Server, error) {
-	needed := requests && *source == "prometheus" || len(queries) > 0
-	switch {
-	case !needed:
+func prometheus(ctx context.Context, r *action.Run, t deploy.Target, queries []string) (*metrics.Server, error) {
+	if !asksPrometheus() {
 		return nil, nil
-	case *prometheusURL == nil:
-		return nil, action.WrongInput("prometheus-url", errors.New("expected where Prometheus is: `metrics: prometheus` and query(…) ask it"))
 	}
 	server, err := metrics.NewServer(*prometheusURL, prometheusToken.Reveal(), t.Cluster, shortest(*stepDuration, *watch), r.Log)
 	if err != nil {

@@ -13,13 +13,13 @@ import (
 func report(r *action.Run, t deploy.Target, result promote.Result, err error) error {
 	target.Summary(r, "Promote", t, result.Result, err)
 	r.Summary(picture(result.Samples))
-	return outputs(r, result)
+	return outputs(r, t, result)
 }
 
-func outputs(r *action.Run, result promote.Result) error {
+func outputs(r *action.Run, t deploy.Target, result promote.Result) error {
 	r.Set("verdict", verdict(result))
 	r.Set("weight", strconv.Itoa(result.Weight))
-	return target.Outputs(r, result.Result, files.URL())
+	return target.Outputs(r, t, result.Result, files.URL())
 }
 
 func verdict(result promote.Result) string {

@@ -54,26 +54,27 @@ func alone() error {
 
 // runTogether promotes the services of the input.
 func runTogether(ctx context.Context, r *action.Run) error {
-	if err := alone(); err != nil {
-		return err
-	}
 	var members []promote.Member
-	var errs []error
+	errs := []error{alone()}
+	its := make([]*target.Manifests, len(*services))
 	for i, m := range *services {
-		t, err := in.TargetOf(r, m.service, "")
-		if err != nil {
-			return err
-		}
+		t, err := in.TargetOf(r, m.service)
 		t.Log = progress.Named(r.Log, m.service)
-		its := files.Of(m.service)
-		plan, err := planned(ctx, r, t, m.image, its)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", m.service, err))
+		its[i] = files.Of(m.service)
+		errs = append(errs, err, read(ctx, r, t, its[i]))
+		members = append(members, promote.Member{Target: t})
+	}
+	if errors.Join(errs...) == nil {
+		for i, m := range *services {
+			plan, err := planned(ctx, r, members[i].Target, m.image, its[i])
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", m.service, err))
+			}
+			if i > 0 {
+				plan.Before = nil // it runs once, before all
+			}
+			members[i].Plan = plan
 		}
-		if i > 0 {
-			plan.Before = nil // it runs once, before all
-		}
-		members = append(members, promote.Member{Target: t, Plan: plan})
 	}
 	results := make([]promote.Result, len(members))
 	err := errors.Join(errs...)
@@ -120,7 +121,7 @@ func reportTogether(r *action.Run, members []promote.Member, results []promote.R
 	}
 	errs := []error{target.SetJSON(r, "services", all)}
 	if len(results) > 0 {
-		errs = append(errs, outputs(r, results[0]))
+		errs = append(errs, outputs(r, members[0].Target, results[0]))
 	}
 	return errors.Join(errs...)
 }

@@ -14,14 +14,14 @@ import (
 func main() { action.Main(spec, run) }
 
 func run(ctx context.Context, r *action.Run) error {
-	t, err := in.Target(r, "")
+	t, err := in.Target(r)
 	if err != nil {
-		return err
+		return errors.Join(err, report(r, t, refused(r), err))
 	}
 	if *list {
 		s, err := deploy.Peek(ctx, t)
 		if err != nil {
-			return err
+			return errors.Join(err, report(r, t, refused(r), err))
 		}
 		return listed(r, t, s.History)
 	}

@@ -19,7 +19,12 @@ func report(r *action.Run, t deploy.Target, result deploy.Result, err error) err
 	}
 	target.Summary(r, "Rollback", t, result, err)
 	r.Summary(action.Details("History", told(result.History)))
-	return errors.Join(target.Outputs(r, result, ""), setHistory(r, result.History))
+	return errors.Join(target.Outputs(r, t, result, ""), setHistory(r, result.History))
+}
+
+// refused tells of a rollback that came to nothing.
+func refused(r *action.Run) deploy.Result {
+	return deploy.Result{Status: release.Refused, Record: back(r).Record}
 }
 
 // listed shows the history and nothing else.
@@ -30,14 +35,14 @@ func listed(r *action.Run, t deploy.Target, h release.History) error {
 	}
 	r.Summary("### Releases of " + action.Escape(t.Service) + " in " + action.Escape(t.Environment) + "\n\n" + told(h))
 	result := deploy.Result{Status: release.Planned, Record: live, History: h}
-	return errors.Join(target.Outputs(r, result, ""), setHistory(r, h))
+	return errors.Join(target.Outputs(r, t, result, ""), setHistory(r, h))
 }
 
 func setHistory(r *action.Run, h release.History) error {
 	plain := make(release.History, 0, len(h))
 	for _, record := range h {
-		record.Objects, record.Beside, record.Load = nil, nil, nil
-		plain = append(plain, record)
+		record.Load = nil
+		plain = append(plain, record.Bare())
 	}
 	return target.SetJSON(r, "history", plain)
 }

@@ -46,11 +46,13 @@ func (e *InputError) annotation(s *Spec, g given) progress.Annotation {
 		note.Message = fmt.Sprintf("input %q is not given: %v", e.Name, e.Err)
 	case input.Secret:
 		note.Message = fmt.Sprintf("input %q (a secret, not shown): %v", e.Name, e.Err)
+	case input.held != nil:
+		note.Message = fmt.Sprintf("input %q is %s: %v", e.Name, shown(input.held(raw)), e.Err)
 	default:
 		note.Message = fmt.Sprintf("input %q is %s: %v", e.Name, shown(raw), e.Err)
 	}
-	if input.Example != "" {
-		note.Message += "; for example: " + input.Example
+	if example := input.example(); example != "" {
+		note.Message += "; for example: " + example
 	}
 	return note
 }
@@ -64,12 +66,16 @@ func shown(value string) string {
 	return strconv.Quote(value)
 }
 
-// wrongInputs gathers the input errors of a tree of errors.
+// wrongInputs gathers the input errors of a tree of errors, each once.
 func wrongInputs(err error) []*InputError {
 	var found []*InputError
+	seen := map[string]bool{}
 	walk(err, func(e error) bool {
 		if wrong, ok := e.(*InputError); ok { //nolint:errorlint // walk unwraps
-			found = append(found, wrong)
+			if !seen[wrong.Error()] {
+				found = append(found, wrong)
+			}
+			seen[wrong.Error()] = true
 			return false
 		}
 		return true

@@ -128,7 +128,7 @@ func TestInputs_everythingWrongIsReportedAtOnce(t *testing.T) {
 	want := []string{
 		`::error title=Wrong input%3A image::input "image" is not given: it is required; for example: ghcr.io/acme/orders`,
 		"::error title=Wrong input%3A strategy::input \"strategy\" is \"blue\\n::error::forged\": expected one of `rolling`, `canary`; for example: rolling",
-		`::error title=Wrong input%3A tests::input "tests" is "\x1b[31m./x": expected text without control characters`,
+		`::error title=Wrong input%3A tests::input "tests" is "\x1b[31m./x": expected text without control characters; for example: ./...`,
 		`::error title=Wrong input%3A dry-run::input "dry-run" is "yes": expected true or false; for example: true`,
 		`::error title=Wrong input%3A timeout::input "timeout" is "5": expected a duration with its unit: s, m or h; for example: 90s`,
 		`::error title=Wrong input%3A min-coverage::input "min-coverage" is "80": expected a percentage from 0%25 to 100%25, with its sign; for example: 80%25`,
@@ -143,6 +143,18 @@ func TestInputs_everythingWrongIsReportedAtOnce(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, errs); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestInputs_areWordedWherePartsMayBeSecret(t *testing.T) {
+	s := action.New("sample", action.Deploy, "has an environment")
+	action.ListAs(s, "env", "NAME=value", func(items []string) (int, error) {
+		return 0, errors.New("expected one item")
+	}, action.HeldAs(func(raw string) string { return strings.ReplaceAll(raw, "hunter2", "…") }), action.Example("A=1"))
+	got := actiontest.Exec(t, s, nil, map[string]string{"env": "A=hunter2\n# no\nB=hunter2"})
+	want := `::error title=Wrong input%3A env::input "env" is "A=…\n# no\nB=…": expected one item; for example: A=1` + "\n"
+	if diff := cmp.Diff(want, got.Log); got.Exit != 2 || diff != "" {
+		t.Errorf("exit %d\n%s", got.Exit, diff)
 	}
 }
 
@@ -217,7 +229,7 @@ func TestInputs_mistakesThatOnlyTheRunFinds(t *testing.T) {
 	}, map[string]string{"image": "nowhere", "github-token": "hunter2secret"})
 	want := "::add-mask::hunter2secret\n" +
 		"::error title=Wrong input%3A image::input \"image\" is \"nowhere\": no such repository; for example: ghcr.io/acme/orders\n" +
-		"::error title=Wrong input%3A github-token::input \"github-token\" (a secret, not shown): it is expired\n"
+		"::error title=Wrong input%3A github-token::input \"github-token\" (a secret, not shown): it is expired; for example: ${{ github.token }}\n"
 	if diff := cmp.Diff(want, got.Log); got.Exit != 2 || diff != "" {
 		t.Errorf("exit %d\n%s", got.Exit, diff)
 	}

@@ -8,17 +8,26 @@ func ListOf[T any](s *Spec, name, usage string, parse func(string) (T, error), o
 	return Parsed(s, name, "list", usage, each(parseList, parse), options...)
 }
 
+// ListAs declares one item a line, parsed as a whole.
+func ListAs[T any](s *Spec, name, usage string, parse func([]string) (T, error), options ...Option) *T {
+	return Parsed(s, name, "list", usage, whole(parseList, parse), options...)
+}
+
 // WordsOf declares a list that may also be written with commas and is parsed
 // as a whole.
 func WordsOf[T any](s *Spec, name, usage string, parse func([]string) (T, error), options ...Option) *T {
-	return Parsed(s, name, "list or comma-separated", usage, func(raw string) (T, error) {
-		words, err := parseWords(raw)
+	return Parsed(s, name, "list or comma-separated", usage, whole(parseWords, parse), options...)
+}
+
+func whole[T any](split func(string) ([]string, error), parse func([]string) (T, error)) func(string) (T, error) {
+	return func(raw string) (T, error) {
+		items, err := split(raw)
 		if err != nil {
 			var none T
 			return none, err
 		}
-		return parse(words)
-	}, options...)
+		return parse(items)
+	}
 }
 
 func each[T any](split func(string) ([]string, error), parse func(string) (T, error)) func(string) ([]T, error) {

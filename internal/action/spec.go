@@ -14,6 +14,7 @@
 package action
 
 import (
+	"cmp"
 	"time"
 )
 
@@ -49,9 +50,10 @@ type Input struct {
 	Required    bool
 	Secret      bool
 
-	set   func(raw string) error // parses and stores
-	clear func()                 // forgets what an earlier run stored
-	bare  bool                   // a flag without a value means true
+	set   func(raw string) error  // parses and stores
+	held  func(raw string) string // words a wrong value for its message, nil: as it is
+	clear func()                  // forgets what an earlier run stored
+	bare  bool                    // a flag without a value means true
 }
 
 // Output is one declared output.
@@ -100,6 +102,12 @@ func Expression(e string) Option { return func(i *Input) { i.Expression = e } }
 
 // Example is shown when the value is wrong.
 func Example(value string) Option { return func(i *Input) { i.Example = value } }
+
+// HeldAs words what a wrong value held, where parts of it may be secret.
+func HeldAs(words func(raw string) string) Option { return func(i *Input) { i.held = words } }
+
+// example is what a message about a wrong value gives as one that is right.
+func (i *Input) example() string { return cmp.Or(i.Example, i.Default, i.Expression) }
 
 // Text declares a text.
 func (s *Spec) Text(name, usage string, options ...Option) *string {

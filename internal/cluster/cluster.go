@@ -6,6 +6,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -43,7 +44,8 @@ type Client struct {
 
 // Connect finds the cluster: the kubeconfig given (content or path), else the
 // files that KUBECONFIG names, else the pod that this runs in. It sends no
-// request. Errors name the source and what to give instead, never a content.
+// request. The error is a *ConfigError: it names the source and what to give
+// instead, never a content.
 func Connect(o Options) (*Client, error) {
 	config, source, err := load(o)
 	if err != nil {
@@ -57,7 +59,7 @@ func Connect(o Options) (*Client, error) {
 func New(config *rest.Config, source string) (*Client, error) {
 	base, _, err := rest.DefaultServerUrlFor(config)
 	if err != nil {
-		return nil, fmt.Errorf("%s: the address of the API server is not a URL", source)
+		return nil, &ConfigError{Source: source, Err: errors.New("the address of the API server is not a URL")}
 	}
 	c := &Client{Source: source, Server: base.Host, plain: rest.CopyConfig(config), base: base, gate: newGate(atOnce)}
 	// The server limits its clients itself, by priority and fairness; waiting
@@ -97,7 +99,7 @@ func (c *Client) dial(held func(context.Context) (time.Time, error)) error {
 	})
 	var err error
 	if c.http, err = rest.HTTPClientFor(c.REST); err != nil {
-		return fmt.Errorf("%s: the credentials cannot be used: %w", c.Source, secretless(err))
+		return &ConfigError{Source: c.Source, Err: fmt.Errorf("the credentials cannot be used: %w", secretless(err))}
 	}
 	if c.Kube, err = kubernetes.NewForConfigAndClient(c.REST, c.http); err != nil {
 		return fmt.Errorf("%s: %w", c.Source, err)

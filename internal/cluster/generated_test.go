@@ -16,7 +16,7 @@ func TestApply_bringsGeneratedObjectsToServe(t *testing.T) {
 	c := testcluster.New(t)
 	objs, err := manifests.Generate(manifests.Service{
 		Name: "orders", Namespace: c.Namespace, Image: testcluster.Push(t, "cluster-orders"), Port: 3000, Replicas: 1,
-		Env: []string{"VERSION=7"}, ReadinessPath: "/readyz", LivenessPath: "/livez", CPU: "10m", Memory: "64Mi",
+		Env: []manifests.Variable{{Name: "VERSION", Value: "7"}}, ReadinessPath: "/readyz", LivenessPath: "/livez", CPU: "10m", Memory: "64Mi",
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -21,36 +22,66 @@ import (
 type Options struct {
 	Kubeconfig string // content or path; a secret. Empty: KUBECONFIG, then in-cluster
 	Context    string // empty: the kubeconfig's current one
+	Input      string // the input that Kubeconfig is from, for words; empty: kubeconfig
 }
 
+func (o Options) input() string { return cmp.Or(o.Input, "kubeconfig") }
+
+// ConfigError is credentials that lead to no cluster. It holds no secret.
+type ConfigError struct {
+	Source  string // where they come from; empty: there are none
+	Context bool   // it is the context asked for that is wrong
+	Err     error  // says what is wrong and what to give
+}
+
+func (e *ConfigError) Error() string {
+	if e.Source == "" {
+		return e.Err.Error()
+	}
+	return e.Source + ": " + e.Err.Error()
+}
+
+func (e *ConfigError) Unwrap() error { return e.Err }
+
+// errNoContext is a context that is asked for and not there.
+var errNoContext = errors.New("no such context")
+
 const (
-	fromInput   = "input kubeconfig"
 	fromEnv     = "KUBECONFIG"
 	fromCluster = "in-cluster"
 )
 
 // load gives the credentials and the name of their source.
 func load(o Options) (*rest.Config, string, error) {
+	source, find := fromCluster, inCluster
 	switch {
 	case strings.TrimSpace(o.Kubeconfig) != "":
-		config, err := loadInput(o)
-		return config, fromInput, err
+		source, find = "input "+o.input(), loadInput
 	case os.Getenv(fromEnv) != "":
-		config, err := loadEnv(o.Context)
-		return config, fromEnv, err
+		source, find = fromEnv, loadEnv
 	}
-	config, err := rest.InClusterConfig()
+	config, err := find(o)
 	if errors.Is(err, rest.ErrNotInCluster) {
-		return nil, "", errors.New("no cluster to talk to: the input kubeconfig is empty, KUBECONFIG is not set, and this does not run in a pod; " +
-			"give the input kubeconfig (a runner's ~/.kube is not seen from a container action)")
+		return nil, "", &ConfigError{Err: fmt.Errorf("no cluster to talk to: the input %[1]s is empty, KUBECONFIG is not set, and this does not run in a pod; "+
+			"give the input %[1]s (a runner's ~/.kube is not seen from a container action)", o.input())}
 	}
 	if err != nil {
-		return nil, "", fmt.Errorf("in-cluster: the pod's service account cannot be used: %w", err)
+		return nil, "", &ConfigError{Source: source, Context: errors.Is(err, errNoContext), Err: err}
 	}
-	if o.Context != "" {
-		return nil, "", fmt.Errorf("in-cluster: there is no context %q: a pod's service account has none; leave the input context empty or give the input kubeconfig", o.Context)
+	return config, source, nil
+}
+
+func inCluster(o Options) (*rest.Config, error) {
+	config, err := rest.InClusterConfig()
+	switch {
+	case errors.Is(err, rest.ErrNotInCluster):
+		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("the pod's service account cannot be used: %w", err)
+	case o.Context != "":
+		return nil, fmt.Errorf("%w as %q: a pod's service account has none; leave the context empty or give the input %s", errNoContext, o.Context, o.input())
 	}
-	return config, fromCluster, nil
+	return config, nil
 }
 
 func loadInput(o Options) (*rest.Config, error) {
@@ -60,43 +91,43 @@ func loadInput(o Options) (*rest.Config, error) {
 		if _, err := os.Stat(path); err != nil {
 			// What was meant as content may have been cut to one line: it is
 			// not repeated here.
-			return nil, errors.New("input kubeconfig: it is neither the content of a kubeconfig nor the path of a file that can be read")
+			return nil, errors.New("it is neither the content of a kubeconfig nor the path of a file that can be read")
 		}
 		config, err := clientcmd.LoadFromFile(path)
 		if err != nil {
-			return nil, fmt.Errorf("input kubeconfig: %w", unreadable(err))
+			return nil, unreadable(err)
 		}
 		if err := clientcmd.ResolveLocalPaths(config); err != nil {
-			return nil, fmt.Errorf("input kubeconfig: %w", secretless(err))
+			return nil, secretless(err)
 		}
-		return choose(fromInput, config, o.Context)
+		return choose(o, config)
 	}
 	config, err := clientcmd.Load(content)
 	if err != nil {
-		return nil, fmt.Errorf("input kubeconfig: %w", unreadable(err))
+		return nil, unreadable(err)
 	}
 	if field := relativePath(config); field != "" {
-		return nil, fmt.Errorf("input kubeconfig: %s is a relative path, which leads nowhere when the content is given; "+
+		return nil, fmt.Errorf("%s is a relative path, which leads nowhere when the content is given; "+
 			"embed the files with: kubectl config view --raw --flatten --minify", field)
 	}
-	return choose(fromInput, config, o.Context)
+	return choose(o, config)
 }
 
-func loadEnv(context string) (*rest.Config, error) {
+func loadEnv(o Options) (*rest.Config, error) {
 	paths := filepath.SplitList(os.Getenv(fromEnv))
 	found := slices.ContainsFunc(paths, func(path string) bool {
 		_, err := os.Stat(path)
 		return err == nil
 	})
 	if !found {
-		return nil, fmt.Errorf("KUBECONFIG: there is no file %s; a container action sees only the workspace: give the input kubeconfig instead", strings.Join(paths, ", "))
+		return nil, fmt.Errorf("there is no file %s; a container action sees only the workspace: give the input %s instead", strings.Join(paths, ", "), o.input())
 	}
 	rules := &clientcmd.ClientConfigLoadingRules{Precedence: paths}
 	config, err := rules.Load()
 	if err != nil {
-		return nil, fmt.Errorf("KUBECONFIG: %w", unreadable(err))
+		return nil, unreadable(err)
 	}
-	return choose(fromEnv, config, context)
+	return choose(o, config)
 }
 
 // contentOf tells a kubeconfig's content, plain or as base64, from a path.
@@ -116,23 +147,23 @@ func contentOf(given string) ([]byte, bool) {
 
 // choose takes one context of a kubeconfig and checks that this process can
 // log in the way it says.
-func choose(source string, config *api.Config, context string) (*rest.Config, error) {
-	if context == "" {
-		context = config.CurrentContext
-	}
+func choose(o Options, config *api.Config) (*rest.Config, error) {
+	context := cmp.Or(o.Context, config.CurrentContext)
 	known := strings.Join(slices.Sorted(maps.Keys(config.Contexts)), ", ")
 	switch chosen := config.Contexts[context]; {
 	case len(config.Contexts) == 0:
-		return nil, fmt.Errorf("%s: it holds no context", source)
+		return nil, errors.New("it holds no context")
 	case context == "":
-		return nil, fmt.Errorf("%s: it names no current context; give the input context: one of %s", source, known)
+		return nil, fmt.Errorf("it names no current context; give the input %s: one of %s", strings.TrimSuffix(o.input(), "kubeconfig")+"context", known)
+	case chosen == nil && o.Context != "":
+		return nil, fmt.Errorf("%w as %q; it has %s", errNoContext, context, known)
 	case chosen == nil:
-		return nil, fmt.Errorf("%s: it has no context %q; it has %s", source, context, known)
+		return nil, fmt.Errorf("its current context %q is not there; it has %s", context, known)
 	case config.Clusters[chosen.Cluster] == nil:
-		return nil, fmt.Errorf("%s: the context %q names a cluster that is not there", source, context)
+		return nil, fmt.Errorf("the context %q names a cluster that is not there", context)
 	default:
 		if user := config.AuthInfos[chosen.AuthInfo]; user != nil {
-			if err := canLogIn(source, user); err != nil {
+			if err := canLogIn(o.input(), user); err != nil {
 				return nil, err
 			}
 		}
@@ -140,22 +171,22 @@ func choose(source string, config *api.Config, context string) (*rest.Config, er
 	overrides := &clientcmd.ConfigOverrides{CurrentContext: context}
 	made, err := clientcmd.NewNonInteractiveClientConfig(*config, context, overrides, nil).ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf("%s: context %q: %w", source, context, secretless(err))
+		return nil, fmt.Errorf("context %q: %w", context, secretless(err))
 	}
 	return made, nil
 }
 
 // canLogIn refuses early what would fail at the first request with words that
 // do not say what to do.
-func canLogIn(source string, user *api.AuthInfo) error {
-	const instead = "give the input kubeconfig with a token or a client certificate of a service account instead"
+func canLogIn(input string, user *api.AuthInfo) error {
+	instead := "give the input " + input + " with a token or a client certificate of a service account instead"
 	if user.Exec != nil {
 		if _, err := exec.LookPath(user.Exec.Command); err != nil {
-			return fmt.Errorf("%s: it logs in with the program %q, which is not installed here; %s", source, filepath.Base(user.Exec.Command), instead)
+			return fmt.Errorf("it logs in with the program %q, which is not installed here; %s", filepath.Base(user.Exec.Command), instead)
 		}
 	}
 	if user.AuthProvider != nil {
-		return fmt.Errorf("%s: it logs in with the auth provider %q, which Kubernetes clients no longer have; %s", source, user.AuthProvider.Name, instead)
+		return fmt.Errorf("it logs in with the auth provider %q, which Kubernetes clients no longer have; %s", user.AuthProvider.Name, instead)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"encoding/base64"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -61,7 +62,7 @@ func TestConnect_saysWhatIsWrongWithoutTheSecret(t *testing.T) {
 		{"no YAML", "users:\n\t- " + secret, "", "", "not a kubeconfig: line 2"},
 		{"another kind", "apiVersion: v1\nkind: Pod\nx: " + secret, "", "", "not a kubeconfig"},
 		{"a token where a list belongs", "apiVersion: v1\nkind: Config\nusers: " + secret + "\n", "", "", "not a kubeconfig"},
-		{"no such context", kubeconfig, "", "three", `no context "three"; it has one, two`},
+		{"no such context", kubeconfig, "", "three", `no such context as "three"; it has one, two`},
 		{"no current context", strings.Replace(kubeconfig, "current-context: one", "", 1), "", "", "give the input context: one of one, two"},
 		{
 			"a relative certificate", strings.Replace(kubeconfig, "{server: \"https://one.example:6443\"}", "{server: \"https://one.example:6443\", certificate-authority: ca.crt}", 1), "", "",
@@ -90,5 +91,26 @@ func TestConnect_saysWhatIsWrongWithoutTheSecret(t *testing.T) {
 				t.Errorf("the error shows a secret: %s", err)
 			}
 		})
+	}
+}
+
+func TestConnect_namesTheInputThatIsMeant(t *testing.T) {
+	t.Setenv("KUBECONFIG", "")
+	t.Setenv("KUBERNETES_SERVICE_HOST", "")
+	for _, c := range []struct {
+		given, context, want string
+		wrongContext         bool
+	}{
+		{"", "", "the input from-kubeconfig is empty", false},
+		{secret, "", "input from-kubeconfig: it is neither", false},
+		{kubeconfig, "three", "input from-kubeconfig: no such context", true},
+		{strings.Replace(kubeconfig, "current-context: one", "current-context: ten", 1), "", "its current context \"ten\" is not there", false},
+		{strings.Replace(kubeconfig, "current-context: one", "", 1), "", "give the input from-context", false},
+	} {
+		_, err := Connect(Options{Kubeconfig: c.given, Context: c.context, Input: "from-kubeconfig"})
+		wrong, is := errors.AsType[*ConfigError](err)
+		if !is || wrong.Context != c.wrongContext || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("error %v (%+v), want %q", err, wrong, c.want)
+		}
 	}
 }

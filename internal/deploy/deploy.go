@@ -134,7 +134,7 @@ func (r *Refusal) Unwrap() error { return r.Err }
 func DryRun(ctx context.Context, t Target, p Plan) (Result, error) {
 	s, err := Peek(ctx, t)
 	if err != nil {
-		return Result{Status: release.Refused}, err
+		return Result{Status: release.Refused, Record: p.record()}, err
 	}
 	return s.plan(ctx, p)
 }
@@ -143,7 +143,7 @@ func DryRun(ctx context.Context, t Target, p Plan) (Result, error) {
 func Run(ctx context.Context, t Target, p Plan) (Result, error) {
 	s, err := Open(ctx, t)
 	if err != nil {
-		return Result{Status: release.Refused}, err
+		return Result{Status: release.Refused, Record: p.record()}, err
 	}
 	defer s.Close(ctx)
 	return s.Run(ctx, p)

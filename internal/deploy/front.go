@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -50,4 +51,44 @@ func FrontOf(service string, objects []*unstructured.Unstructured) (Front, error
 		}
 	}
 	return Front{Namespace: found.Namespace, Service: found.Name, Port: int(found.Spec.Ports[0].Port)}, nil
+}
+
+// Address is where a release answers from outside: the first host name of its
+// HTTPRoutes that lead to its front. It is empty where there is none.
+func Address(service string, objects []*unstructured.Unstructured) string {
+	front, err := FrontOf(service, objects)
+	if err != nil {
+		return ""
+	}
+	for _, u := range objects {
+		if !isRoute(u) || !leadsTo(u, front.Service) {
+			continue
+		}
+		hosts, _, _ := unstructured.NestedStringSlice(u.Object, "spec", "hostnames")
+		for _, host := range hosts {
+			if host != "" && !strings.HasPrefix(host, "*") {
+				return "https://" + host
+			}
+		}
+	}
+	return ""
+}
+
+func isRoute(u *unstructured.Unstructured) bool {
+	return u.GetKind() == "HTTPRoute" && u.GroupVersionKind().Group == "gateway.networking.k8s.io"
+}
+
+// leadsTo says whether a rule of the route has the Service as a backend.
+func leadsTo(route *unstructured.Unstructured, service string) bool {
+	rules, _, _ := unstructured.NestedSlice(route.Object, "spec", "rules")
+	for _, rule := range rules {
+		fields, _ := rule.(map[string]any)
+		backends, _, _ := unstructured.NestedSlice(fields, "backendRefs")
+		for _, backend := range backends {
+			if ref, ok := backend.(map[string]any); ok && ref["name"] == service {
+				return true
+			}
+		}
+	}
+	return false
 }

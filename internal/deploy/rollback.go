@@ -33,7 +33,7 @@ func Rollback(ctx context.Context, t Target, b Back) (Result, error) {
 	}
 	s, err := open(ctx, t)
 	if err != nil {
-		return Result{Status: release.Refused}, err
+		return Result{Status: release.Refused, Record: b.Record}, err
 	}
 	defer s.Close(ctx)
 	result := s.result(b.Record)
@@ -77,6 +77,7 @@ func (s *Session) Restore(ctx context.Context, b Back) (Plan, error) {
 	r := b.Record
 	r.Image, r.Commit, r.Ref, r.Committed = found.Image, found.Commit, found.Ref, found.Committed
 	r.Restored, r.Before = found.Revision, found.Before
+	r.URL = Address(s.Service, objects)
 	r.Ramp = found.Taken()
 	return Plan{Record: r, Objects: objects, Platforms: platforms, Warm: s.warm(found)}, nil
 }

@@ -27,13 +27,11 @@ const (
 	retries = 3
 )
 
-// Deployments are those of one repository. The zero value of URL leaves out
-// where the service answers.
+// Deployments are those of one repository.
 type Deployments struct {
 	API        string // https://api.github.com
 	Repository string // owner/name
 	Token      string // with the permission `deployments: write`
-	URL        string // where the service answers
 	Log        progress.Log
 }
 
@@ -97,8 +95,8 @@ func (d *Deployments) status(ctx context.Context, deployment int64, state string
 	if r.Run != "" {
 		body["log_url"] = r.Run
 	}
-	if d.URL != "" && state == "success" {
-		body["environment_url"] = d.URL
+	if r.URL != "" && state == "success" {
+		body["environment_url"] = r.URL
 	}
 	return d.post(ctx, fmt.Sprintf("deployments/%d/statuses", deployment), body, nil)
 }

@@ -55,12 +55,13 @@ func begin(t *testing.T, answers ...int) (*hub, *notes, *Deployments) {
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
 	n := &notes{Log: progress.Discard}
-	return h, n, &Deployments{API: server.URL, Repository: "acme/orders", Token: "ghs_secret", URL: "https://orders.example.com", Log: n}
+	return h, n, &Deployments{API: server.URL, Repository: "acme/orders", Token: "ghs_secret", Log: n}
 }
 
 var record = release.Record{
 	Service: "orders", Environment: "production", Revision: 12, Status: release.Underway,
 	Image: "r/orders@sha256:1", Commit: "0123456789abcdef0123456789abcdef01234567", Run: "https://github.com/acme/orders/actions/runs/1",
+	URL: "https://orders.example.com",
 }
 
 func TestDeployments_tellHowAReleaseGoes(t *testing.T) {

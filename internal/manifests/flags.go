@@ -78,7 +78,8 @@ func Flags(service string, file *flags.File) Object {
 }
 
 // Read reads a file below root, as Load does: nothing outside of it, also not
-// by a symbolic link, and no more than it takes of a manifest.
+// by a symbolic link, and no more than it takes of a manifest. The error is a
+// *PathError.
 func Read(root, path string) ([]byte, error) {
 	opened, err := os.OpenRoot(root)
 	if err != nil {
@@ -87,9 +88,13 @@ func Read(root, path string) ([]byte, error) {
 	defer opened.Close()
 	inside, err := within(root, path)
 	if err != nil {
-		return nil, err
+		return nil, &PathError{err}
 	}
-	return read(opened, inside)
+	text, err := read(opened, inside)
+	if err != nil {
+		return nil, &PathError{err}
+	}
+	return text, nil
 }
 
 // mountFlags lets flagd's providers, which read these variables by themselves,

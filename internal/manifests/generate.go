@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
@@ -14,14 +13,14 @@ import (
 type Service struct {
 	Name, Namespace, Image      string
 	Port, Replicas              int
-	Env                         []string // NAME=value
-	EnvFrom                     []string // secret/NAME, configmap/NAME
+	Env                         []Variable
+	EnvFrom                     []Source
 	PullSecret                  string
 	ReadinessPath, LivenessPath string
 	CPU, Memory                 string // requests; the memory limit too
-	Host                        string // non-empty: an HTTPRoute for it
-	Gateway                     string // namespace/name
-	Flags                       bool   // mounts the flag file, see Flags
+	Host                        string // non-empty: an HTTPRoute for it on Gateway
+	Gateway                     GatewayName
+	Flags                       bool // mounts the flag file, see Flags
 }
 
 // The times that let a pod go without losing a request: it serves on while the
@@ -38,14 +37,11 @@ const (
 // request, the pods run without any privilege. Needs Kubernetes 1.30 (the
 // preStop sleep, which images without a shell need).
 func Generate(s Service) ([]Object, error) {
-	env, envFrom, err := s.environment()
-	if err != nil {
-		return nil, err
+	// What the inputs hold was parsed; a name may come from elsewhere.
+	if problems := validation.IsDNS1035Label(s.Name); len(problems) > 0 {
+		return nil, fmt.Errorf("service %q: %s", s.Name, strings.Join(problems, "; "))
 	}
-	if err := s.check(); err != nil {
-		return nil, err
-	}
-	workload := s.deployment(env, envFrom)
+	workload := s.deployment()
 	if s.Flags {
 		s.mountFlags(workload)
 	}
@@ -56,61 +52,19 @@ func Generate(s Service) ([]Object, error) {
 	return objs, nil
 }
 
-func (s Service) check() error {
-	if problems := validation.IsDNS1035Label(s.Name); len(problems) > 0 {
-		return fmt.Errorf("service %q: %s", s.Name, strings.Join(problems, "; "))
-	}
-	if problems := validation.IsValidPortNum(s.Port); len(problems) > 0 {
-		return fmt.Errorf("port %d: %s", s.Port, strings.Join(problems, "; "))
-	}
-	if s.Replicas < 0 {
-		return fmt.Errorf("replicas %d: less than none", s.Replicas)
-	}
-	for _, q := range []struct{ what, value string }{{"cpu", s.CPU}, {"memory", s.Memory}} {
-		if quantity, err := resource.ParseQuantity(q.value); err != nil || quantity.Sign() <= 0 {
-			return fmt.Errorf("%s %q: not an amount such as 100m or 128Mi", q.what, q.value)
-		}
-	}
-	for _, p := range []string{s.ReadinessPath, s.LivenessPath} {
-		if !strings.HasPrefix(p, "/") {
-			return fmt.Errorf("path %q: does not begin with /", p)
-		}
-	}
-	if s.Host == "" {
-		return nil
-	}
-	namespace, name, ok := strings.Cut(s.Gateway, "/")
-	if !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
-		return fmt.Errorf("gateway %q: a host needs a gateway as namespace/name", s.Gateway)
-	}
-	return nil
-}
-
-func (s Service) environment() (env, from []any, err error) {
+func (s Service) environment() (env, from []any) {
 	env = []any{map[string]any{"name": "PORT", "value": strconv.Itoa(s.Port)}}
-	known := map[string]bool{"PORT": true}
-	for _, entry := range s.Env {
-		name, value, ok := strings.Cut(entry, "=")
-		switch {
-		case !ok || len(validation.IsEnvVarName(name)) > 0:
-			return nil, nil, fmt.Errorf("env %q: not NAME=value", name) // the value may be secret
-		case name == "PORT":
-			return nil, nil, fmt.Errorf("env PORT: the input port sets it")
-		case known[name]:
-			return nil, nil, fmt.Errorf("env %s: given twice", name)
-		}
-		known[name] = true
-		env = append(env, map[string]any{"name": name, "value": value})
+	for _, v := range s.Env {
+		env = append(env, map[string]any{"name": v.Name, "value": v.Value})
 	}
-	for _, entry := range s.EnvFrom {
-		kind, name, _ := strings.Cut(entry, "/")
-		field := map[string]string{"secret": "secretRef", "configmap": "configMapRef"}[kind]
-		if field == "" || len(validation.IsDNS1123Subdomain(name)) > 0 {
-			return nil, nil, fmt.Errorf("env-from %q: not secret/NAME or configmap/NAME", entry)
+	for _, source := range s.EnvFrom {
+		field := "configMapRef"
+		if source.Kind == "secret" {
+			field = "secretRef"
 		}
-		from = append(from, map[string]any{field: map[string]any{"name": name}})
+		from = append(from, map[string]any{field: map[string]any{"name": source.Name}})
 	}
-	return env, from, nil
+	return env, from
 }
 
 func (s Service) object(apiVersion, kind string, spec map[string]any) Object {
@@ -127,7 +81,7 @@ func (s Service) labels() map[string]any { return map[string]any{"app.kubernetes
 
 func (s Service) selector() map[string]any { return map[string]any{"matchLabels": s.labels()} }
 
-func (s Service) deployment(env, envFrom []any) Object {
+func (s Service) deployment() Object {
 	pod := map[string]any{
 		"automountServiceAccountToken":  false,
 		"terminationGracePeriodSeconds": int64(graceSeconds),
@@ -139,7 +93,7 @@ func (s Service) deployment(env, envFrom []any) Object {
 			"maxSkew": int64(1), "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
 			"labelSelector": s.selector(), "matchLabelKeys": []any{"pod-template-hash"},
 		}},
-		"containers": []any{s.container(env, envFrom)},
+		"containers": []any{s.container()},
 		"volumes":    []any{map[string]any{"name": "tmp", "emptyDir": map[string]any{}}},
 	}
 	if s.PullSecret != "" {
@@ -157,7 +111,8 @@ func (s Service) deployment(env, envFrom []any) Object {
 	})
 }
 
-func (s Service) container(env, envFrom []any) map[string]any {
+func (s Service) container() map[string]any {
+	env, from := s.environment()
 	c := map[string]any{
 		"name":  s.Name,
 		"image": s.Image,
@@ -178,8 +133,8 @@ func (s Service) container(env, envFrom []any) map[string]any {
 		},
 		"volumeMounts": []any{map[string]any{"name": "tmp", "mountPath": "/tmp"}},
 	}
-	if len(envFrom) > 0 {
-		c["envFrom"] = envFrom
+	if len(from) > 0 {
+		c["envFrom"] = from
 	}
 	return c
 }
@@ -209,9 +164,8 @@ func (s Service) budget() Object {
 }
 
 func (s Service) route() Object {
-	namespace, name, _ := strings.Cut(s.Gateway, "/")
 	return s.object("gateway.networking.k8s.io/v1", "HTTPRoute", map[string]any{
-		"parentRefs": []any{map[string]any{"namespace": namespace, "name": name}},
+		"parentRefs": []any{map[string]any{"namespace": s.Gateway.Namespace, "name": s.Gateway.Name}},
 		"hostnames":  []any{s.Host},
 		"rules": []any{map[string]any{
 			"matches":     []any{map[string]any{"path": map[string]any{"type": "PathPrefix", "value": "/"}}},

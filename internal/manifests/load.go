@@ -30,7 +30,8 @@ const (
 // read, also not by a symbolic link, and nothing from the network.
 //
 // Errors name file and line. Two objects of one name, an object without a
-// name, and one larger than a cluster stores are errors.
+// name, and one larger than a cluster stores are errors. All paths that lead
+// nowhere are told in one *PathError, before any file is read.
 func Load(ctx context.Context, root string, paths []string) ([]Object, error) {
 	opened, err := os.OpenRoot(root)
 	if err != nil {
@@ -38,12 +39,17 @@ func Load(ctx context.Context, root string, paths []string) ([]Object, error) {
 	}
 	defer opened.Close()
 	l := &loader{ctx: ctx, root: opened, tree: opened.FS(), done: map[string]bool{}}
+	var leads []lead
+	var astray []error
 	for _, given := range paths {
-		inside, err := within(root, given)
-		if err != nil {
-			return nil, err
-		}
-		if err := l.load(inside); err != nil {
+		found, err := l.find(root, given)
+		leads, astray = append(leads, found), append(astray, err)
+	}
+	if err := errors.Join(astray...); err != nil {
+		return nil, &PathError{err}
+	}
+	for _, found := range leads {
+		if err := l.load(found); err != nil {
 			return nil, err
 		}
 	}
@@ -83,17 +89,47 @@ func within(root, given string) (string, error) {
 	return p, nil
 }
 
-func (l *loader) load(p string) error {
+// PathError is paths that lead to nothing that may be read, unlike files whose
+// content is wrong.
+type PathError struct{ Err error }
+
+func (e *PathError) Error() string { return e.Err.Error() }
+func (e *PathError) Unwrap() error { return e.Err }
+
+// lead is what a path stands for: a folder, or files.
+type lead struct {
+	folder string
+	files  []string
+}
+
+func (l *loader) find(root, given string) (lead, error) {
+	p, err := within(root, given)
+	if err != nil {
+		return lead{}, err
+	}
 	info, err := l.root.Stat(p)
 	switch {
 	case err == nil && info.IsDir():
-		return l.folder(p)
+		return lead{folder: p}, nil
 	case err == nil:
-		return l.file(p)
+		return lead{files: []string{p}}, nil
 	case errors.Is(err, fs.ErrNotExist) && strings.ContainsAny(p, "*?["):
-		return l.glob(p)
+		matched, err := l.glob(p)
+		return lead{files: matched}, err
 	}
-	return outside(p, err)
+	return lead{}, outside(p, err)
+}
+
+func (l *loader) load(found lead) error {
+	if found.folder != "" {
+		return l.folder(found.folder)
+	}
+	for _, p := range found.files {
+		if err := l.file(p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // outside words what os.Root says of a link that leaves it.
@@ -146,11 +182,11 @@ func manifest(p string) bool {
 }
 
 // glob takes the manifests that a pattern matches, in the order of their paths.
-func (l *loader) glob(pattern string) error {
+func (l *loader) glob(pattern string) ([]string, error) {
 	parts := strings.Split(pattern, "/")
 	for _, part := range parts {
 		if _, err := path.Match(part, ""); err != nil {
-			return fmt.Errorf("%s: %w", pattern, err)
+			return nil, fmt.Errorf("%s: %w", pattern, err)
 		}
 	}
 	fixed := 0
@@ -170,18 +206,10 @@ func (l *loader) glob(pattern string) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return err
+	if err == nil && len(matched) == 0 {
+		err = fmt.Errorf("%s: no file matches", pattern)
 	}
-	if len(matched) == 0 {
-		return fmt.Errorf("%s: no file matches", pattern)
-	}
-	for _, p := range matched {
-		if err := l.file(p); err != nil {
-			return err
-		}
-	}
-	return nil
+	return matched, err
 }
 
 func matches(pattern, parts []string) bool {

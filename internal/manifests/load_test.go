@@ -1,6 +1,7 @@
 package manifests
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -146,6 +147,23 @@ func TestLoad_refusesWithFileAndLine(t *testing.T) {
 				t.Errorf("took %s", took)
 			}
 		})
+	}
+}
+
+func TestLoad_tellsEveryPathThatLeadsNowhereBeforeItReadsAny(t *testing.T) {
+	root := tree(t, map[string]string{"a.yaml": "kind: ["})
+	_, err := Load(t.Context(), root, []string{"a.yaml", "nothing.yaml", "../x.yaml", "*.toml"})
+	astray, is := errors.AsType[*PathError](err)
+	if !is {
+		t.Fatalf("error %v", err)
+	}
+	for _, say := range []string{"nothing.yaml: no such file", "../x.yaml: outside", "*.toml: no file matches"} {
+		if !strings.Contains(astray.Error(), say) {
+			t.Errorf("error %q does not say %q", astray, say)
+		}
+	}
+	if _, err := Load(t.Context(), root, []string{"a.yaml"}); err == nil || errors.As(err, &astray) {
+		t.Errorf("a file that cannot be read: %v", err)
 	}
 }
 

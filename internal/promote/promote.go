@@ -66,7 +66,7 @@ type Result struct {
 func Run(ctx context.Context, t deploy.Target, p Plan) (Result, error) {
 	s, err := deploy.Open(ctx, t, p.needs(t.Namespace)...)
 	if err != nil {
-		return Result{Result: deploy.Result{Status: release.Refused}}, err
+		return Result{Result: deploy.Result{Status: release.Refused, Record: p.Record}}, err
 	}
 	defer s.Close(ctx)
 	if p.Plan, err = s.Flagged(p.Plan); err != nil {

@@ -99,6 +99,9 @@ func (h History) Find(to string) (Record, error) {
 		}
 		return r, nil
 	}
+	if err := CheckTarget(to); err != nil {
+		return Record{}, fmt.Errorf("%q: %w", to, err)
+	}
 	var want func(Record) bool
 	if n, ok := number(to); ok {
 		if r, found := h.Revision(n); found && r.Status != Succeeded {
@@ -107,16 +110,25 @@ func (h History) Find(to string) (Record, error) {
 		want = func(r Record) bool { return r.Revision == n }
 	} else if digest, ok := digest(to); ok {
 		want = func(r Record) bool { return strings.HasSuffix(r.Image, "@"+digest) }
-	} else if commit := strings.ToLower(to); isCommit(commit) {
-		want = func(r Record) bool { return strings.HasPrefix(strings.ToLower(r.Commit), commit) }
 	} else {
-		return Record{}, fmt.Errorf("%q is neither previous, a release number, an image digest (sha256:…) nor a commit of at least 7 characters", to)
+		commit := strings.ToLower(to)
+		want = func(r Record) bool { return strings.HasPrefix(strings.ToLower(r.Commit), commit) }
 	}
 	r, found := h.good(want)
 	if !found {
 		return Record{}, fmt.Errorf("no release %s in the history: it holds %s", to, h.span())
 	}
 	return r, nil
+}
+
+// CheckTarget says whether Find knows what is meant by to.
+func CheckTarget(to string) error {
+	_, isNumber := number(to)
+	_, isDigest := digest(to)
+	if to == "previous" || isNumber || isDigest || isCommit(strings.ToLower(to)) {
+		return nil
+	}
+	return errors.New("expected previous, a release number, an image digest (sha256:…) or a commit of at least 7 characters")
 }
 
 // good finds the newest that succeeded and is wanted.

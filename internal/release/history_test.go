@@ -57,12 +57,12 @@ func TestFind_resolvesTheWordsOfARollback(t *testing.T) {
 		{what: "number that is not there", in: past(), to: "17", err: "no release 17 in the history: it holds releases 1 to 6, 4 of them succeeded"},
 		{what: "digest that did not succeed", in: past(), to: three, err: "no release " + three + " in the history"},
 		{what: "commit that did not succeed", in: past(), to: "ccccccc3", err: "no release ccccccc3 in the history"},
-		{what: "half a digest", in: past(), to: one[:20], err: "is neither previous"},
-		{what: "short commit", in: past(), to: "bbbbbb", err: "is neither previous"},
-		{what: "nothing", in: past(), to: "", err: "is neither previous"},
-		{what: "signed number", in: past(), to: "+2", err: "is neither previous"},
-		{what: "zero", in: past(), to: "0", err: "is neither previous"},
-		{what: "other case", in: past(), to: "Previous", err: "is neither previous"},
+		{what: "half a digest", in: past(), to: one[:20], err: "expected previous"},
+		{what: "short commit", in: past(), to: "bbbbbb", err: "expected previous"},
+		{what: "nothing", in: past(), to: "", err: "expected previous"},
+		{what: "signed number", in: past(), to: "+2", err: "expected previous"},
+		{what: "zero", in: past(), to: "0", err: "expected previous"},
+		{what: "other case", in: past(), to: "Previous", err: "expected previous"},
 	} {
 		t.Run(test.what, func(t *testing.T) {
 			got, err := test.in.Find(test.to)

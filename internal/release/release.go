@@ -74,6 +74,7 @@ type Record struct {
 	Ref        string    `json:"ref,omitempty"`
 	Actor      string    `json:"actor,omitempty"`
 	Run        string    `json:"run,omitempty"`        // link to the run
+	URL        string    `json:"url,omitempty"`        // where it answers from outside, empty: nowhere, or not known
 	Deployment int64     `json:"deployment,omitempty"` // GitHub's number of it, 0: GitHub was not told
 	Base       int       `json:"base,omitempty"`       // the release that was live before and is returned to, 0: none
 	TookBack   bool      `json:"tookBack,omitempty"`   // it had changed what was live, and its undo returned to Base
@@ -92,6 +93,18 @@ type Record struct {
 	Objects []Object          `json:"objects,omitempty"` // in the order in which they are applied
 	Beside  []Object          `json:"beside,omitempty"`  // what stands beside the release while it is under way, a canary: removed when it ends
 	Steered *Steered          `json:"steered,omitempty"` // how traffic was led off its usual way meanwhile
+}
+
+// Bare is the record for an output: without any list of objects. Names of
+// objects are no secret, but 2,000 of them are no output either.
+func (r Record) Bare() Record {
+	r.Objects, r.Beside = nil, nil
+	if r.Warm != nil {
+		warm := *r.Warm
+		warm.Objects = nil
+		r.Warm = &warm
+	}
+	return r
 }
 
 // Group is services that are promoted together: all of their releases become
@@ -122,9 +135,9 @@ type Load struct {
 // it all traffic back at once.
 type Warm struct {
 	Revision int       `json:"revision"`
-	ID       string    `json:"id"`      // the value of the label that its pods have
-	Until    time.Time `json:"until"`   // when the cluster ends it
-	Objects  []Object  `json:"objects"` // what keeps it
+	ID       string    `json:"id"`                // the value of the label that its pods have
+	Until    time.Time `json:"until"`             // when the cluster ends it
+	Objects  []Object  `json:"objects,omitempty"` // what keeps it
 }
 
 // ID names a release for people: "orders 7".

@@ -157,7 +157,7 @@ func TestDeploy_refusesBeforeAnythingIsTouched(t *testing.T) {
 			exit: 1, say: []string{"Gizmo"},
 		},
 		"a manifest outside the workspace": {
-			inputs: map[string]string{"manifests": "../web.yaml"}, exit: 1, say: []string{"../web.yaml"},
+			inputs: map[string]string{"manifests": "../web.yaml"}, exit: 2, say: []string{"../web.yaml"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -301,11 +301,11 @@ func TestFlags_wrongOnesAreRefusedBeforeAnythingChanges(t *testing.T) {
 		exit       int
 		say        []string
 	}{
-		"no flag file of that name": {"", "", 1, []string{"flags.json", "no such file"}},
+		"no flag file of that name": {"", "", 2, []string{"flags.json", "no such file"}},
 		"not flagd's":               {strings.Replace(flagFile, `"ENABLED"`, `"OPEN"`, 1), "", 1, []string{"flags.json:2: flags.new-checkout.state"}},
 		"a ramp of no flag":         {flagFile, "checkout: 5%", 1, []string{`there is no flag "checkout"`}},
 		"a ramp of no variant":      {flagFile, "payment: 5%", 1, []string{"name the variant to open"}},
-		"two ramps of one flag":     {flagFile, "new-checkout: 5%\nnew-checkout: 25%", 1, []string{"twice"}},
+		"two ramps of one flag":     {flagFile, "new-checkout: 5%\nnew-checkout: 25%", 2, []string{"twice"}},
 		"falling shares":            {flagFile, "new-checkout: 25%, 5%", 2, []string{"5%25 comes after 25%25"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -321,7 +321,7 @@ func TestFlags_wrongOnesAreRefusedBeforeAnythingChanges(t *testing.T) {
 			contains(t, strings.Join(o.Errors(), "\n"), c.say...)
 			p.nothing(p.production)
 			if c.ramp == "" {
-				o := p.run(1, "deploy-staging", withFlags(map[string]string{"image": p.image("1")}))
+				o := p.run(c.exit, "deploy-staging", withFlags(map[string]string{"image": p.image("1")}))
 				contains(t, strings.Join(o.Errors(), "\n"), c.say...)
 				p.nothing(p.staging)
 			}

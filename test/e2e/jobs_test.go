@@ -70,9 +70,12 @@ func TestBefore_mustSucceedBeforeAnythingIsApplied(t *testing.T) {
 	}
 
 	p.file("other.yaml", strings.ReplaceAll(manifest, "kind: ConfigMap", "kind: Gadget"))
-	for path, say := range map[string]string{"other.yaml": "expected one Job", "nowhere.yaml": "nowhere.yaml", "../x.yaml": "outside"} {
-		o := p.run(1, "deploy-staging", map[string]string{"image": p.image("2"), "before": path})
-		contains(t, o.Log, say)
+	for path, c := range map[string]struct {
+		exit int
+		say  string
+	}{"other.yaml": {1, "expected one Job"}, "nowhere.yaml": {2, "nowhere.yaml"}, "../x.yaml": {2, "outside"}} {
+		o := p.run(c.exit, "deploy-staging", map[string]string{"image": p.image("2"), "before": path})
+		contains(t, o.Log, c.say)
 		outputs(t, o, map[string]string{"status": "refused"})
 	}
 }

@@ -1,6 +1,7 @@
 package target
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,8 +19,9 @@ import (
 	"github.com/fibership/fibership/internal/rollout"
 )
 
-// Outputs sets the shared outputs, on failure too.
-func Outputs(r *action.Run, result deploy.Result, url string) error {
+// Outputs sets the shared outputs, on failure too. url holds where the record
+// does not know better.
+func Outputs(r *action.Run, t deploy.Target, result deploy.Result, url string) error {
 	record := result.Record
 	if record.Revision > 0 {
 		r.Set("release", strconv.Itoa(record.Revision))
@@ -31,21 +33,17 @@ func Outputs(r *action.Run, result deploy.Result, url string) error {
 		r.Set("previous-image", result.Previous.Image)
 	}
 	r.Set("status", string(result.Status))
-	if url != "" {
+	if url = cmp.Or(record.URL, url); url != "" {
 		r.Set("url", url)
 	}
 	checks := result.Checks
 	if checks == nil {
 		checks = []analysis.Result{}
 	}
-	return errors.Join(SetJSON(r, "checks", checks), setRecord(r, record))
-}
-
-// setRecord leaves the list of objects out: names of objects are no secret, but
-// 2,000 of them are no output either.
-func setRecord(r *action.Run, record release.Record) error {
-	record.Objects, record.Beside = nil, nil
-	return SetJSON(r, "record", record)
+	// What came to no release says at least what it was to be.
+	record.Service, record.Environment = cmp.Or(record.Service, t.Service), cmp.Or(record.Environment, t.Environment)
+	record.Namespace, record.Status = cmp.Or(record.Namespace, t.Namespace), cmp.Or(record.Status, result.Status)
+	return errors.Join(SetJSON(r, "checks", checks), SetJSON(r, "record", record.Bare()))
 }
 
 // SetJSON sets an output to a value's JSON.

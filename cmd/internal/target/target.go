@@ -4,6 +4,7 @@
 package target
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,8 +49,8 @@ func Declare(s *action.Spec, environment string) *Inputs {
 		namespace: action.Parsed(s, "namespace", "text", "the namespace in the cluster", Label,
 			action.DefaultText("the environment's name"), action.Example(environment)),
 		kubeconfig: s.Secret("kubeconfig", "a kubeconfig's content, or the path of one",
-			action.DefaultText("KUBECONFIG, then in-cluster")),
-		context: s.Text("context", "the kubeconfig's context", action.DefaultText("the current one")),
+			action.DefaultText("KUBECONFIG, then in-cluster"), action.Example("${{ secrets.KUBECONFIG }}")),
+		context: s.Text("context", "the kubeconfig's context", action.DefaultText("the current one"), action.Example("production")),
 		Timeout: s.Duration("timeout", "for the whole rollout", action.Default("5m")),
 		DryRun:  s.Bool("dry-run", "print the plan and the difference, change nothing", action.Default("false")),
 		deployment: s.Bool("github-deployment", "also record a GitHub deployment and its statuses, for jobs without `environment:`; the job needs `deployments: write`",
@@ -63,7 +64,7 @@ func Declare(s *action.Spec, environment string) *Inputs {
 	s.Output("previous-release", "the number of the release that was live before")
 	s.Output("previous-image", "its image")
 	s.Output("status", "succeeded, unchanged, planned, failed, rolled-back or refused")
-	s.Output("url", "where the service answers, if a host was given")
+	s.Output("url", "where the service answers, if a host was given or an HTTPRoute of the manifests has one")
 	s.Output("checks", "each check and how it was judged, JSON")
 	s.Output("record", "the release's record without its objects and without any secret, JSON")
 	return in
@@ -77,34 +78,68 @@ func Label(text string) (string, error) {
 	return text, nil
 }
 
-// Target is the service in the environment, with the way to its cluster.
-// url is where it answers, as far as that is known.
-func (in *Inputs) Target(r *action.Run, url string) (deploy.Target, error) {
+// Target is the service in the environment, with the way to its cluster. No
+// request is sent. Beside an error it holds what could be found.
+func (in *Inputs) Target(r *action.Run) (deploy.Target, error) {
 	service, err := in.Service(r)
-	if err != nil {
-		return deploy.Target{}, err
-	}
-	return in.TargetOf(r, service, url)
+	t, unreached := in.TargetOf(r, service)
+	return t, errors.Join(err, unreached)
 }
 
-// TargetOf is Target for a named service.
-func (in *Inputs) TargetOf(r *action.Run, service, url string) (deploy.Target, error) {
-	announcer, err := in.announcer(r, url)
-	if err != nil {
-		return deploy.Target{}, err
-	}
-	c, err := Connect(r, in.kubeconfig, *in.context)
-	if err != nil {
-		return deploy.Target{}, err
-	}
-	namespace := *in.namespace
-	if namespace == "" {
-		namespace = *in.Environment
-	}
+// TargetOf is a named service in the environment, likewise.
+func (in *Inputs) TargetOf(r *action.Run, service string) (deploy.Target, error) {
+	c, err := access{
+		kubeconfig: *in.kubeconfig, context: *in.context, kubeconfigInput: "kubeconfig", contextInput: "context",
+	}.connect(r)
+	announcer, untold := in.announcer(r)
 	return deploy.Target{
-		Service: service, Environment: *in.Environment, Namespace: namespace,
+		Service: service, Environment: *in.Environment, Namespace: cmp.Or(*in.namespace, *in.Environment),
 		Holder: holder(r), Timeout: *in.Timeout, Cluster: c, Log: r.Log, Announcer: announcer,
-	}, nil
+	}, errors.Join(err, untold)
+}
+
+// Other is the cluster of another environment, whose own inputs begin with
+// prefix: nil where they are empty. Where only its context is given, that is one
+// of the kubeconfig that all is done with.
+func (in *Inputs) Other(r *action.Run, prefix string, kubeconfig action.Secret, context string) (*cluster.Client, error) {
+	if kubeconfig == "" && context == "" {
+		return nil, nil
+	}
+	a := access{kubeconfig: kubeconfig, context: context, kubeconfigInput: prefix + "kubeconfig", contextInput: prefix + "context"}
+	if kubeconfig == "" {
+		a.kubeconfig, a.kubeconfigInput = *in.kubeconfig, "kubeconfig"
+	}
+	return a.connect(r)
+}
+
+// access is the inputs that a cluster is found by.
+type access struct {
+	kubeconfig                    action.Secret
+	context                       string
+	kubeconfigInput, contextInput string
+}
+
+// connect finds the cluster and hides what it brings from the log.
+func (a access) connect(r *action.Run) (*cluster.Client, error) {
+	c, err := cluster.Connect(cluster.Options{Kubeconfig: a.kubeconfig.Reveal(), Context: a.context, Input: a.kubeconfigInput})
+	if wrong, is := errors.AsType[*cluster.ConfigError](err); is {
+		input, cause := a.kubeconfigInput, error(wrong)
+		if wrong.Context {
+			input = a.contextInput
+		} else if wrong.Source == "input "+input {
+			cause = wrong.Err // the input is named already
+		}
+		return nil, action.WrongInput(input, cause)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, secret := range []string{c.REST.BearerToken, c.REST.Password, string(c.REST.KeyData)} {
+		if secret != "" {
+			r.Mask(secret)
+		}
+	}
+	return c, nil
 }
 
 // Service is the service's name, by default the repository's.
@@ -123,9 +158,8 @@ func (in *Inputs) Service(r *action.Run) (string, error) {
 	return service, nil
 }
 
-// announcer tells GitHub of releases, where that is asked for; url is where the
-// service answers, as far as that is known.
-func (in *Inputs) announcer(r *action.Run, url string) (deploy.Announcer, error) {
+// announcer tells GitHub of releases, where that is asked for.
+func (in *Inputs) announcer(r *action.Run) (deploy.Announcer, error) {
 	if !*in.deployment || *in.DryRun {
 		return nil, nil
 	}
@@ -133,26 +167,12 @@ func (in *Inputs) announcer(r *action.Run, url string) (deploy.Announcer, error)
 		return nil, action.WrongInput("github-deployment", errors.New("expected a run on GitHub, which tells the repository, and a github-token beside it"))
 	}
 	return &github.Deployments{
-		API: r.Event.APIURL, Repository: r.Event.Repository, Token: in.token.Reveal(), URL: url, Log: r.Log,
+		API: r.Event.APIURL, Repository: r.Event.Repository, Token: in.token.Reveal(), Log: r.Log,
 	}, nil
 }
 
 // Named says whether the input service was given.
 func (in *Inputs) Named() bool { return *in.service != "" }
-
-// Connect finds a cluster and hides what it brings from the log.
-func Connect(r *action.Run, kubeconfig *action.Secret, context string) (*cluster.Client, error) {
-	c, err := cluster.Connect(cluster.Options{Kubeconfig: kubeconfig.Reveal(), Context: context})
-	if err != nil {
-		return nil, err
-	}
-	for _, secret := range []string{c.REST.BearerToken, c.REST.Password, string(c.REST.KeyData)} {
-		if secret != "" {
-			r.Mask(secret)
-		}
-	}
-	return c, nil
-}
 
 func holder(r *action.Run) string {
 	switch {
@@ -198,13 +218,35 @@ func (i Images) Parts(ctx context.Context, image name.Digest) ([]v1.Hash, error)
 
 // Digest resolves an image: a digest stays as it is, a tag is read once.
 func (i Images) Digest(ctx context.Context, image name.Reference) (name.Digest, error) {
-	if digest, ok := image.(name.Digest); ok {
-		return digest, nil
-	}
 	return registry.Resolve(ctx, image, i.options)
 }
 
-// Reference parses an image.
+// Unresolved is an image of an input that no digest could be found for.
+func Unresolved(input string, image name.Reference, err error) error {
+	refusal := &deploy.Refusal{Reason: fmt.Sprintf("find the digest of the input %s, %s", input, image), Err: err}
+	var next interface{ Next() string }
+	if !errors.As(err, &next) {
+		refusal.Advice = fmt.Sprintf("check that %s is there and that its registry can be reached from here, or give repository@sha256:…, as build-image does", image)
+	}
+	return refusal
+}
+
+// untagged is repository@sha256:…, also of what was written with a tag before
+// the digest: the tag says nothing beside it, and may have moved on.
+func untagged(digest name.Digest) name.Digest {
+	repository, _, _ := strings.Cut(digest.String(), "@")
+	tagged, err := name.NewTag(repository, name.WithDefaultTag(""))
+	if err != nil || tagged.TagStr() == "" {
+		return digest
+	}
+	plain, err := name.NewDigest(strings.TrimSuffix(repository, ":"+tagged.TagStr()) + "@" + digest.DigestStr())
+	if err != nil {
+		return digest.Context().Digest(digest.DigestStr())
+	}
+	return plain
+}
+
+// Reference parses an image. A digest is given without a tag.
 func Reference(text string) (name.Reference, error) {
 	ref, err := name.ParseReference(text, name.WithDefaultTag(""))
 	if err != nil {
@@ -212,6 +254,9 @@ func Reference(text string) (name.Reference, error) {
 	}
 	if ref.Identifier() == "" {
 		return nil, errors.New("expected a digest or a tag after the repository: an image without one is whatever was pushed last")
+	}
+	if digest, ok := ref.(name.Digest); ok {
+		return untagged(digest), nil
 	}
 	return ref, nil
 }
