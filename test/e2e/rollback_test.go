@@ -84,11 +84,12 @@ func TestRollback_findsByNumberDigestAndCommit(t *testing.T) {
 			outputs(t, o, map[string]string{"restored-release": restored, "status": "planned"})
 		}
 	}
-	for to, say := range map[string]string{"7": "no release 7", "sha256:" + strings.Repeat("0", 64): "no release sha256", "someday": "neither"} {
+	for to, say := range map[string]string{"7": "no release 7", "sha256:" + strings.Repeat("0", 64): "no release sha256"} {
 		o := p.run(1, "rollback", with(staging, "to", to))
 		contains(t, strings.Join(o.Errors(), "\n"), say)
 		outputs(t, o, map[string]string{"status": "refused"})
 	}
+	contains(t, strings.Join(p.run(2, "rollback", with(staging, "to", "someday")).Errors(), "\n"), "expected previous")
 }
 
 func TestRollback_withoutAReleaseIsRefused(t *testing.T) {
