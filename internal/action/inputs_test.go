@@ -197,7 +197,7 @@ func TestInputs_whatIsNoFlagEndsTheRunAndShowsNoValue(t *testing.T) {
 			if log := stderr.String(); exit != 2 || !strings.Contains(log, "error: ") || strings.Contains(log, secret) {
 				t.Errorf("exit %d\n%s", exit, log)
 			}
-			if n := strings.Count(stderr.String(), "---kubeconfig"); n != strings.Count(strings.Join(args, " "), "---kubeconfig") {
+			if n := strings.Count(stderr.String(), "---kubeconfig"); n != min(strings.Count(strings.Join(args, " "), "---kubeconfig"), 1) {
 				t.Errorf("told %d times:\n%s", n, stderr.String())
 			}
 		})
