@@ -18,7 +18,7 @@ func run(ctx context.Context, r *action.Run) error {
 	if err != nil {
 		return err
 	}
-	environ, keep := caches(r, os.Environ())
+	environ, kept, keep := caches(r, os.Environ())
 	defer keep()
 	build, err := plan(r, scratch, environ)
 	if err != nil {
@@ -35,7 +35,15 @@ func run(ctx context.Context, r *action.Run) error {
 		return errors.Join(err, os.RemoveAll(scratch))
 	}
 	defer forget()
+	if kept {
+		checking, stop := context.WithCancel(ctx)
+		defer stop() // where nothing is to be compiled
+		toolchain.Check(checking)
+	}
 	result, err := build.Run(ctx)
+	if toolchain.Spoiled(err) {
+		result, err = build.Run(ctx)
+	}
 	return errors.Join(err, report(r, build.Plan, result, err), os.RemoveAll(scratch))
 }
 
@@ -43,17 +51,17 @@ func run(ctx context.Context, r *action.Run) error {
 // stays of a home when the job ends.
 func inContainer() bool { return os.Getenv("HOME") == "/github/home" }
 
-// caches puts Go's caches where a job can keep them. A build without is slower
-// and no worse.
-func caches(r *action.Run, environ []string) (with []string, keep func()) {
+// caches puts Go's caches where a job can keep them, and says whether it has. A
+// build without is slower and no worse.
+func caches(r *action.Run, environ []string) (with []string, kept bool, keep func()) {
 	if !inContainer() {
-		return environ, func() {}
+		return environ, false, func() {}
 	}
 	with, release, err := gobuild.Caches(environ, r.Event.Workspace)
 	if err != nil {
 		r.Linef("Go's caches are not kept for later jobs: %v", err)
 	}
-	return with, func() {
+	return with, err == nil, func() {
 		if err := release(); err != nil {
 			r.Linef("%v", err)
 		}

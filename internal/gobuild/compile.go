@@ -41,6 +41,9 @@ func (e *CompileError) Next() string {
 // source gives the same bytes in any folder: paths are trimmed, and neither
 // revision nor build ID is stamped.
 func (t *Toolchain) Compile(ctx context.Context, target Target, out string) error {
+	if err := t.ready(ctx); err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "fibership-compile-")
 	if err != nil {
 		return err

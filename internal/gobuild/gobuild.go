@@ -68,6 +68,8 @@ type Toolchain struct {
 	user    *user // whom it runs as; nil for whoever we are
 	tests   *user // whom tests run as; nil for the same
 	log     progress.Log
+
+	checked func(context.Context) error // waits until the caches are known to be whole; nil: nobody looks
 }
 
 // New gives the toolchain for source. environ is the whole environment of this

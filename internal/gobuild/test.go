@@ -105,6 +105,9 @@ func (e *CoverageError) Next() string { return "test more, or lower the input mi
 // tests' own where Unprivileged has arranged that. Tests holds what was seen
 // also where it fails; the error is a *TestError where code is to blame.
 func (t *Toolchain) Test(ctx context.Context, suite Suite) (Tests, error) {
+	if err := t.ready(ctx); err != nil {
+		return Tests{}, err
+	}
 	alone, release, err := t.apart(ctx)
 	if err != nil {
 		return Tests{}, err
