@@ -41,14 +41,16 @@ func (e *OwnedError) Next() string {
 
 // owner is the error of an object whose labels name another owner.
 func (t Target) owner(c Change) error {
-	if c.Live == nil || !labelled(c.Live) {
+	if c.Live == nil || !labelled(c.Live) || t.ours(c.Live) {
 		return nil
 	}
 	l := c.Live.GetLabels()
-	if l[serviceLabel] == t.Service && l[environmentLabel] == t.Environment {
-		return nil
-	}
 	return &OwnedError{Object: c.Object, Service: l[serviceLabel], Environment: l[environmentLabel]}
+}
+
+func (t Target) ours(u *unstructured.Unstructured) bool {
+	l := u.GetLabels()
+	return l[serviceLabel] == t.Service && l[environmentLabel] == t.Environment
 }
 
 func labelled(u *unstructured.Unstructured) bool { return u.GetLabels()[serviceLabel] != "" }

@@ -90,8 +90,17 @@ func (a *Attempt) Step(ctx context.Context, step string) error {
 }
 
 // Beside records what is about to be put beside the release, so that it is
-// removed whatever happens.
+// removed whatever happens. What others have under such a name is refused.
 func (a *Attempt) Beside(ctx context.Context, step string, objects []release.Object) error {
+	found, _, err := a.Cluster.Find(ctx, objects)
+	if err != nil {
+		return fmt.Errorf("look for what stands beside: %w", err)
+	}
+	for _, o := range objects {
+		if u := found[o.Key()]; u != nil && !a.ours(u) {
+			return fmt.Errorf("%s is there already, made by others, and would be removed in the end: give it another name", o)
+		}
+	}
 	a.Record.Beside = objects
 	return a.Step(ctx, step)
 }

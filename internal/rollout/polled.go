@@ -2,7 +2,6 @@ package rollout
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -14,25 +13,27 @@ import (
 	"github.com/fibership/fibership/internal/release"
 )
 
-// polled is one object of a kind that is not known, read once in a while:
-// such objects are few, and a read costs less than to learn a kind's watch.
+// polled is the objects of one kind that is not known, read once in a while,
+// all together: such objects are few, and a read costs less than to learn a
+// kind's watch.
 type polled struct {
-	mu   sync.Mutex
-	read bool
-	u    *unstructured.Unstructured
-	err  error
+	objects []release.Object
+
+	mu    sync.Mutex
+	read  bool
+	items map[string]*unstructured.Unstructured // by release.Object.Key
+	err   error
 }
 
-func (p *polled) run(ctx context.Context, c *cluster.Client, o release.Object, poke func()) {
+func (p *polled) run(ctx context.Context, c *cluster.Client, poke func()) {
 	for pause := 250 * time.Millisecond; ctx.Err() == nil; pause = min(2*pause, 2*time.Second) {
-		u, err := c.Get(ctx, o)
-		var unknown *cluster.UnknownKindError
-		final := apierrors.IsForbidden(err) || errors.As(err, &unknown)
+		items, _, err := c.Find(ctx, p.objects)
+		final := apierrors.IsForbidden(err)
 		p.mu.Lock()
 		if err == nil {
-			p.u, p.read, p.err = u, true, nil
+			p.items, p.read, p.err = items, true, nil
 		} else if final {
-			p.read, p.err = true, fmt.Errorf("%s cannot be read: %w", o, err)
+			p.read, p.err = true, fmt.Errorf("%s cannot be read: %w", p.objects[0], err)
 		}
 		p.mu.Unlock()
 		poke()
@@ -46,10 +47,10 @@ func (p *polled) run(ctx context.Context, c *cluster.Client, o release.Object, p
 	}
 }
 
-func (p *polled) get() *unstructured.Unstructured {
+func (p *polled) get(o release.Object) *unstructured.Unstructured {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.u
+	return p.items[o.Key()]
 }
 
 func (p *polled) ready() bool {

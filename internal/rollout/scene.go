@@ -39,12 +39,15 @@ var known = map[string]schema.GroupVersionResource{
 // Kubernetes' own kinds are what they are once they are stored; of kinds that
 // others define, their conditions tell.
 func rollsOut(o release.Object) bool {
-	gk := o.GroupKind()
-	if _, ok := known[gk.Kind+"."+gk.Group]; ok {
+	if _, ok := known[kindName(o)]; ok {
 		return true
 	}
+	gk := o.GroupKind()
 	return strings.Contains(gk.Group, ".") && !strings.HasSuffix(gk.Group, ".k8s.io")
 }
+
+// kindName reads "Deployment.apps".
+func kindName(o release.Object) string { return o.GroupKind().Kind + "." + o.GroupKind().Group }
 
 // scene is everything that is watched in one namespace.
 type scene struct {
@@ -58,7 +61,7 @@ type scene struct {
 	sets      *feed[*appsv1.ReplicaSet]                    // nil without a Deployment
 	pods      *feed[*corev1.Pod]
 	events    *feed[*corev1.Event]
-	others    map[string]*polled // by release.Object.Key
+	others    map[string]*polled // by kind
 	running   sync.WaitGroup
 }
 
@@ -71,14 +74,18 @@ func watchScene(ctx context.Context, c *cluster.Client, namespace string, object
 	}
 	names := map[string][]string{}
 	for _, o := range objects {
-		kind := o.GroupKind().Kind + "." + o.GroupKind().Group
+		kind := kindName(o)
 		if _, ok := known[kind]; !ok {
-			p := &polled{}
-			s.others[o.Key()] = p
-			s.running.Go(func() { p.run(ctx, c, o, poke) })
+			if s.others[kind] == nil {
+				s.others[kind] = &polled{}
+			}
+			s.others[kind].objects = append(s.others[kind].objects, o)
 			continue
 		}
 		names[kind] = append(names[kind], o.Name)
+	}
+	for _, p := range s.others {
+		s.running.Go(func() { p.run(ctx, c, poke) })
 	}
 	for kind, names := range names {
 		f := &feed[*unstructured.Unstructured]{what: known[kind].Resource, poke: poke}
@@ -165,12 +172,12 @@ const manyValues = 30
 func (s *scene) selector() string {
 	var selectors []*metav1.LabelSelector
 	for _, o := range s.objects {
+		if s.others[kindName(o)] != nil { // it may select anything
+			continue
+		}
 		u, _ := s.workload(o)
 		if u == nil {
-			if s.others[o.Key()] == nil {
-				return ""
-			}
-			continue
+			return ""
 		}
 		raw, found, err := unstructured.NestedMap(u.Object, "spec", "selector")
 		var one metav1.LabelSelector
@@ -221,9 +228,9 @@ func common(selectors []*metav1.LabelSelector) string {
 // workload gives the object as it is: nil where it is not there, or is behind
 // what was applied.
 func (s *scene) workload(o release.Object) (u *unstructured.Unstructured, behind bool) {
-	if p := s.others[o.Key()]; p != nil {
-		u = p.get()
-	} else if f := s.workloads[o.GroupKind().Kind+"."+o.GroupKind().Group]; f != nil {
+	if p := s.others[kindName(o)]; p != nil {
+		u = p.get(o)
+	} else if f := s.workloads[kindName(o)]; f != nil {
 		u, _ = f.get(o.Name)
 	}
 	if u != nil && older(u, o) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -238,4 +239,36 @@ spec:
 	run(0, crd+"---\napiVersion: "+group+"/v1\nkind: Rocket\nmetadata: {name: ariane}\nspec: {}\n", "succeeded")
 	p.timeout = "15s"
 	run(1, rocket(`{type: Ready, status: "False", message: still filling up}`), "rolled-back", "still filling up")
+}
+
+// What stands beside is removed in the end: it must be ours.
+func TestPromote_refusesToTakeWhatOthersHaveForItsCanary(t *testing.T) {
+	p := newPlace(t)
+	one, two := p.image("1"), p.image("2")
+	p.deploy(one, nil)
+	p.run(0, "promote", map[string]string{"strategy": "rolling"})
+	none := int32(0)
+	theirs := &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: "web-canary"},
+		Spec: appsv1.DeploymentSpec{
+			Replicas: &none, Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "theirs"}},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "theirs"}},
+				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "a", Image: one}}},
+			},
+		},
+	}
+	deployments := p.Client.Kube.AppsV1().Deployments(p.production)
+	was, err := deployments.Create(t.Context(), theirs, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.deploy(two, nil)
+	o := p.run(1, "promote", map[string]string{"steps": "50%"})
+	contains(t, o.Log, "Deployment web-canary is there already, made by others")
+	now, err := deployments.Get(t.Context(), "web-canary", metav1.GetOptions{})
+	if err != nil || now.UID != was.UID || now.Generation != was.Generation {
+		t.Errorf("it was touched: %v", err)
+	}
+	p.answers(p.production, `"version":"1"`)
 }
