@@ -152,7 +152,7 @@ func (w *walk) abort(ctx context.Context, step string, verdict analysis.Verdict,
 			errs = append(errs, fmt.Errorf("%s: check %q: %s: %s", step, r.Check, r.Verdict, r.Detail))
 		}
 	}
-	return &Aborted{Checks: errors.Join(errs...), Verdict: verdict, Evidence: w.Healthy(ctx)}
+	return &Aborted{Checks: errors.Join(errs...), Verdict: verdict, Evidence: w.Healthy(ctx), Took: len(w.Record.Beside) == 0}
 }
 
 // Aborted is the error of a version that did not pass its analysis.
@@ -160,6 +160,7 @@ type Aborted struct {
 	Checks   error
 	Verdict  analysis.Verdict
 	Evidence error // what the pods show; may be nil
+	Took     bool  // it had taken over already
 	Flag     bool  // it was not a version but a flag that did not pass
 }
 
@@ -183,6 +184,9 @@ func (a *Aborted) Next() string {
 	}
 	if a.Flag {
 		return "" // whoever closed it says what to do
+	}
+	if a.Took {
+		return "mend the new version"
 	}
 	return "mend the new version; the live one was not touched by it and serves"
 }

@@ -9,6 +9,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -41,33 +42,73 @@ func run(ctx context.Context, ground *stage.Stage) error {
 	if err != nil {
 		return err
 	}
-	text := paper.Machine() + "\n\n"
-	var all []lost
+	found := findings{machine: paper.Machine()}
+	keep := func() error { return ground.Keep("promote", found.text()) }
 	for _, s := range scenarios(shared, slow) {
 		if !strings.Contains(s.name, *only) {
 			continue
 		}
 		l, err := s.run(ctx, ground, *rounds)
-		if err != nil {
+		found.ours = append(found.ours, l)
+		if err := errors.Join(err, keep()); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
-		all = append(all, l)
 	}
-	paced, err := measurePace(ctx, ground, min(*rounds, 5))
-	if err != nil {
+	found.pace, err = measurePace(ctx, ground, min(*rounds, 5))
+	if err := errors.Join(err, keep()); err != nil {
 		return err
 	}
-	beside, err := argo(ctx, ground, min(*rounds, 5))
-	if err != nil {
+	found.theirs, err = argo(ctx, ground, min(*rounds, 5))
+	if err := errors.Join(err, keep()); err != nil {
 		return fmt.Errorf("the controller of Argo Rollouts: %w", err)
 	}
-	text += lostTable(append(all, beside.lost)) + "\n" + paceTable(paced, beside.beyond)
-	simulated, err := judges(*runs)
-	if err != nil {
+	if found.judges, err = judges(*runs); err != nil {
 		return err
 	}
-	text += "\n### The judge\n\n" + simulated
-	return ground.Tell("promote", "## Promotion\n\n"+text)
+	if err := ground.Tell("promote", found.text()); err != nil {
+		return err
+	}
+	return found.failed()
+}
+
+// findings is what was measured so far. It is written down after each part, so
+// that a run that is stopped has not been for nothing.
+type findings struct {
+	machine string
+	ours    []lost
+	pace    pace
+	theirs  argued
+	judges  string
+}
+
+func (f findings) text() string {
+	text := "## Promotion\n\n" + f.machine + "\n\n"
+	if f.judges == "" {
+		text += "This run has not come to its end: what is missing was not measured.\n\n"
+	}
+	all := slices.Clone(f.ours)
+	if f.theirs.runs > 0 {
+		all = append(all, f.theirs.lost)
+	}
+	text += lostTable(all)
+	if len(f.pace.bad) > 0 { // it has all the other figures as well
+		text += "\n" + paceTable(f.pace, f.theirs.beyond)
+	}
+	if f.judges != "" {
+		text += "\n### The judge\n\n" + f.judges
+	}
+	return text
+}
+
+// failed names the scenarios that cost users a request: not one may.
+func (f findings) failed() error {
+	var errs []error
+	for _, l := range f.ours {
+		if l.failed > 0 {
+			errs = append(errs, fmt.Errorf("%s: %d of %d requests failed", l.name, l.failed, l.sent))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func lostTable(all []lost) string {
@@ -75,6 +116,9 @@ func lostTable(all []lost) string {
 	fmt.Fprintf(&text, "Users send %d requests a second, open loop, half of them over kept connections, to a service of %d pods; each step is watched for %v.\n\n", *rate, stage.Replicas, pause)
 	text.WriteString("| | runs | took (median) | requests | failed |\n|---|---:|---:|---:|---:|\n")
 	for _, l := range all {
+		if l.runs == 0 {
+			continue
+		}
 		failed := fmt.Sprint(l.failed)
 		for kind, n := range l.kinds {
 			failed += fmt.Sprintf("; %d × %s", n, kind)

@@ -48,8 +48,8 @@ func scenarios(shared, slow gateway) []scenario {
 		}
 		return inputs
 	}
-	gatewayed := func(strategy string) map[string]string {
-		return with("strategy", strategy, "traffic", "gateway", "route", "web")
+	gatewayed := func(strategy string, more ...string) map[string]string {
+		return with(append(more, "strategy", strategy, "traffic", "gateway", "route", "web")...)
 	}
 	return []scenario{
 		{name: "rolling", inputs: with("strategy", "rolling", "watch", pause.String())},
@@ -57,11 +57,15 @@ func scenarios(shared, slow gateway) []scenario {
 		{name: "blue-green", inputs: with("strategy", "blue-green", "watch", pause.String())},
 		{name: "canary by gateway", inputs: gatewayed("canary"), gateway: shared},
 		{name: "blue-green by gateway", inputs: gatewayed("blue-green"), gateway: shared},
+		{name: "rolling, aborted in its watch", inputs: with("strategy", "rolling", "watch", "30s"), fault: slower},
 		{name: "canary by replicas, aborted", inputs: with("strategy", "canary"), fault: slower},
 		{name: "canary by gateway, aborted", inputs: gatewayed("canary"), gateway: shared, fault: slower},
 		{name: "blue-green, aborted", inputs: with("strategy", "blue-green", "watch", "30s"), fault: slower},
+		{name: "blue-green by gateway, aborted", inputs: gatewayed("blue-green", "watch", "30s"), gateway: shared, fault: slower},
 		{name: "rollback", inputs: with("strategy", "rolling"), back: true},
+		{name: "rollback by gateway", inputs: gatewayed("blue-green"), gateway: shared, back: true},
 		{name: "canary by a gateway that is 20 s late", inputs: gatewayed("canary"), gateway: slow, drain: 25, rounds: 2},
+		{name: "blue-green by a gateway that is 20 s late", inputs: gatewayed("blue-green"), gateway: slow, drain: 25, rounds: 2},
 	}
 }
 

@@ -68,6 +68,11 @@ func set(ctx context.Context, bin, out string) (*Stage, error) {
 // Tell prints a section, and puts it into the file.
 func (s *Stage) Tell(section, text string) error {
 	fmt.Println(text)
+	return s.Keep(section, text)
+}
+
+// Keep puts a section into the file, be it whole or not yet.
+func (s *Stage) Keep(section, text string) error {
 	if s.out == "" {
 		return nil
 	}
