@@ -9,6 +9,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/fibership/fibership/internal/deploy"
 	"github.com/fibership/fibership/internal/history"
@@ -88,6 +91,14 @@ func runs(ctx context.Context, from deploy.Target, r release.Record, images Imag
 	if err != nil {
 		return &deploy.Refusal{Reason: fmt.Sprintf("read the pods of %s in %s", from.Service, from.Environment), Err: err}
 	}
+	told, err := templates(ctx, from, r)
+	if err != nil {
+		return err
+	}
+	if len(pods) == 0 {
+		from.Log.Linef("%s in %s has no pods at present: what its workloads are told to run is compared", from.Service, from.Environment)
+	}
+	pods = append(pods, told...)
 	other, found := otherImage(pods, want)
 	if found && other.running {
 		// Of an image for several platforms a node may name its own.
@@ -96,7 +107,7 @@ func runs(ctx context.Context, from deploy.Target, r release.Record, images Imag
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case err != nil:
-			from.Log.Linef("pod %s says that it runs %s; whether that is a part of %s could not be asked: %v", other.pod, other.image, r.Image, err)
+			from.Log.Linef("%s says that it runs %s; whether that is a part of %s could not be asked: %v", other.pod, other.image, r.Image, err)
 			return nil
 		}
 		other, found = otherImage(pods, want, parts...)
@@ -105,14 +116,53 @@ func runs(ctx context.Context, from deploy.Target, r release.Record, images Imag
 		return nil
 	}
 	return &deploy.Refusal{
-		Reason: fmt.Sprintf("pod %s of %s in %s runs %s, but release %d, which passed, is %s", other.pod, from.Service, from.Environment, other.image, r.Revision, r.Image),
+		Reason: fmt.Sprintf("%s of %s in %s runs %s, but release %d, which passed, is %s", other.pod, from.Service, from.Environment, other.image, r.Revision, r.Image),
 		Advice: "somebody changed it by hand: deploy it there again",
 	}
 }
 
+// templates is what the workloads of a release are told to run, as pods that
+// have no status: an environment may sleep at night, and somebody may have
+// changed it all the same. A release none of whose workloads is there any more
+// is refused.
+func templates(ctx context.Context, from deploy.Target, r release.Record) ([]corev1.Pod, error) {
+	workloads := deploy.Workloads(r.Objects)
+	var told []corev1.Pod
+	for _, o := range workloads {
+		u, err := from.Cluster.Get(ctx, o)
+		if err != nil {
+			return nil, &deploy.Refusal{Reason: fmt.Sprintf("read %s in %s", o, from.Environment), Err: err}
+		}
+		if u == nil {
+			continue
+		}
+		pod := corev1.Pod{TypeMeta: metav1.TypeMeta{Kind: o.Kind}, ObjectMeta: metav1.ObjectMeta{Name: o.Name}}
+		spec, _, _ := unstructured.NestedMap(u.Object, "spec", "template", "spec")
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(spec, &pod.Spec); err != nil {
+			return nil, &deploy.Refusal{Reason: fmt.Sprintf("read %s in %s", o, from.Environment), Err: err}
+		}
+		told = append(told, pod)
+	}
+	if len(told) == 0 && len(workloads) > 0 {
+		return nil, &deploy.Refusal{
+			Reason: fmt.Sprintf("release %d of %s passed in %s, but nothing of it is there any more", r.Revision, from.Service, from.Environment),
+			Advice: "deploy it there again",
+		}
+	}
+	return told, nil
+}
+
+// named is a pod, or the workload that stands for its pods.
+func named(pod corev1.Pod) string {
+	if pod.Kind != "" {
+		return pod.Kind + " " + pod.Name
+	}
+	return "pod " + pod.Name
+}
+
 // other is an image that a pod runs and that is not the one wanted.
 type other struct {
-	pod     string
+	pod     string // "pod web-1", or "Deployment web" whose template it is
 	image   string
 	running bool // as its node says; else as it was told to
 }
@@ -132,12 +182,12 @@ func otherImage(pods []corev1.Pod, want name.Digest, parts ...v1.Hash) (other, b
 				continue
 			}
 			if ref.Identifier() != want.DigestStr() {
-				return other{pod: pod.Name, image: c.Image}, true
+				return other{pod: named(pod), image: c.Image}, true
 			}
 			_, digest, ok := strings.Cut(says[c.Name], "@")
 			same := digest == want.DigestStr() || slices.ContainsFunc(parts, func(h v1.Hash) bool { return h.String() == digest })
 			if ok && !same {
-				return other{pod: pod.Name, image: says[c.Name], running: true}, true
+				return other{pod: named(pod), image: says[c.Name], running: true}, true
 			}
 		}
 	}
