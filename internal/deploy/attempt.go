@@ -169,6 +169,10 @@ func (a *Attempt) send(ctx context.Context, which func(Change) bool) error {
 		if !c.sent() || !which(c) {
 			continue
 		}
+		c, err := a.sized(ctx, c, scaled)
+		if err != nil {
+			return fmt.Errorf("apply %s: %w", c.Object, err)
+		}
 		live, err := a.put(ctx, c, scaled.keep(c), options(c.Wanted))
 		if err != nil {
 			return fmt.Errorf("apply %s: %w", c.Object, err)

@@ -65,6 +65,24 @@ func (s scaled) keep(c Change) *unstructured.Unstructured {
 	return u
 }
 
+// sized is the change with its workload as it is now where the size of that is
+// kept: between the comparison and the takeover of a canary an autoscaler has
+// had time to act.
+func (s *Session) sized(ctx context.Context, c Change, scaled scaled) (Change, error) {
+	_, sized, _ := unstructured.NestedFieldNoCopy(c.Wanted.Object, "spec", "replicas")
+	if sized && !scaled[c.Object.Kind+"/"+c.Object.Name] || c.Live == nil || !ownsReplicas(c.Live) {
+		return c, nil
+	}
+	live, err := s.Cluster.Get(ctx, c.Object)
+	if err != nil {
+		return c, fmt.Errorf("read the size: %w", err)
+	}
+	if live != nil {
+		c.Live = live
+	}
+	return c, nil
+}
+
 // ownsReplicas says whether our last apply of the object still owns its size.
 func ownsReplicas(u *unstructured.Unstructured) bool {
 	for _, m := range u.GetManagedFields() {
