@@ -180,7 +180,7 @@ func (a *Aborted) Next() string {
 		return next.Next()
 	}
 	if a.Verdict == analysis.Inconclusive {
-		return "give it more traffic or a longer step-duration, or set on-inconclusive to hold or advance"
+		return "mend what could not be asked, or give it more traffic or a longer step-duration, or set on-inconclusive to hold or advance"
 	}
 	if a.Flag {
 		return "" // whoever closed it says what to do

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -32,9 +33,11 @@ type gate struct {
 	// sent; what it gives is done once the server has it and before it answers.
 	written func(release.Record) func(*http.Request)
 
-	mu   sync.Mutex
-	open context.Context
-	shut context.CancelCauseFunc
+	mu      sync.Mutex
+	open    context.Context
+	shut    context.CancelCauseFunc
+	seen    []string // the paths that got through
+	refused string   // what is in a path that does not
 }
 
 var errShut = errors.New("the API server is away")
@@ -70,7 +73,15 @@ func (p *place) gated() *gate {
 	server := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g.mu.Lock()
 		open := g.open
+		refused := g.refused != "" && strings.Contains(r.URL.Path, g.refused)
+		if !refused {
+			g.seen = append(g.seen, r.URL.Path)
+		}
 		g.mu.Unlock()
+		if refused {
+			http.Error(w, "refused", http.StatusServiceUnavailable)
+			return
+		}
 		ctx, cancel := context.WithCancelCause(r.Context())
 		defer cancel(nil)
 		defer context.AfterFunc(open, func() { cancel(errShut) })()
@@ -122,6 +133,26 @@ func (g *gate) mend() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.open, g.shut = context.WithCancelCause(context.Background())
+}
+
+// refuse answers no request any more that has the word in its path.
+func (g *gate) refuse(word string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.refused = word
+}
+
+// passed is how many requests got through that have the word in their path.
+func (g *gate) passed(word string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := 0
+	for _, path := range g.seen {
+		if strings.Contains(path, word) {
+			n++
+		}
+	}
+	return n
 }
 
 // away shuts the gate for a while.

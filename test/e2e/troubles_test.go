@@ -13,11 +13,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/fibership/fibership/internal/cluster"
+	"github.com/fibership/fibership/internal/testcluster"
 	"github.com/fibership/fibership/test/loadgen"
 	"github.com/fibership/fibership/test/runner"
 )
 
-// underway begins to promote version 2 over version 1, of three pods behind a
+// underway begins to promote version 2 over version 1, of two pods behind a
 // PodDisruptionBudget, and returns when the log says the word.
 func underway(t *testing.T, word string, inputs map[string]string) (p *place, wait func() runner.Outcome) {
 	t.Helper()
@@ -110,10 +112,24 @@ func TestPromote_capacityNeverDipsWhileAnAutoscalerActs(t *testing.T) {
 	for strategy, word := range map[string]string{"canary": "canary at 50%", "blue-green": "green stands beside"} {
 		t.Run(strategy, func(t *testing.T) {
 			p := newPlace(t)
-			p.file("web.yaml", strings.Replace(guarded, "  replicas: 2\n", "", 1)+fmt.Sprintf(scaler, 3))
+			// The one has its autoscaler in its manifests, the other got it later,
+			// when its size was its manifests'.
+			text := strings.Replace(guarded, "  replicas: 2\n", "", 1) + fmt.Sprintf(scaler, 3)
+			if strategy == "canary" {
+				text = strings.Replace(guarded, "  replicas: 2\n", "  replicas: 3\n", 1)
+			}
+			// A busy machine makes no pod unready.
+			p.file("web.yaml", strings.Replace(text, "periodSeconds: 1}", "periodSeconds: 1, timeoutSeconds: 5}", 1))
 			inputs := map[string]string{"manifests": "web.yaml"}
 			p.deploy(p.image("1"), inputs)
 			p.run(0, "promote", with(inputs, "strategy", "rolling"))
+			if strategy == "canary" {
+				hpa := decodeYAML(t, strings.TrimPrefix(fmt.Sprintf(scaler, 3), "---\n"))
+				hpa.SetNamespace(p.production)
+				if _, err := p.Client.Apply(t.Context(), hpa, cluster.ApplyOptions{}); err != nil {
+					t.Fatal(err)
+				}
+			}
 			eventually(t, "three pods", func(context.Context) bool { return p.pods(p.production, "app=web") == 3 })
 			p.deploy(p.image("2"), inputs)
 			eventually(t, "three endpoints", func(ctx context.Context) bool {
@@ -179,7 +195,7 @@ spec:
 // elsewhere, here on the same node.
 func TestPromote_outlivesADrain(t *testing.T) {
 	p, wait := underway(t, "canary at 50%: 50.0% reached", nil)
-	load := loadgen.Start(p.url(p.production), 100, true)
+	least, load := p.least(), loadgen.Start(p.url(p.production), 100, true)
 	pods, err := p.Client.Kube.CoreV1().Pods(p.production).List(t.Context(), metav1.ListOptions{LabelSelector: "app=web"})
 	if err != nil {
 		t.Fatal(err)
@@ -188,9 +204,9 @@ func TestPromote_outlivesADrain(t *testing.T) {
 		p.evict(pod)
 	}
 	o := wait()
-	counts := load.Stop()
-	if o.Exit != 0 || counts.Failed > 0 {
-		t.Errorf("promote ended with exit code %d; requests: %v; its log:\n%s", o.Exit, counts, o.Log)
+	counts, fewest := load.Stop(), least()
+	if o.Exit != 0 || counts.Failed > 0 || fewest < 2 {
+		t.Errorf("promote ended with exit code %d; requests: %v; at times only %d pods were ready, there were 2 before; its log:\n%s", o.Exit, counts, fewest, o.Log)
 	}
 	p.settled(p.image("2"))
 }
@@ -234,6 +250,93 @@ func (p *place) away(word string) {
 		p.t.Errorf("requests: %v", counts)
 	}
 	p.settled(p.image("2"))
+}
+
+// The moments at which traffic moves.
+func TestPromote_outlivesAnAPIServerThatIsAwayWhileTrafficMoves(t *testing.T) {
+	t.Run("by a gateway", func(t *testing.T) {
+		g := newGated(t, testcluster.SharedGateway)
+		g.deploy(g.image("1"), nil)
+		g.promote(0, map[string]string{"watch": "0s"})
+		g.deploy(g.image("2"), nil)
+		g.absent("web-canary: serving", 0, g.load(50), g.inputs(map[string]string{"steps": "50%", "watch": "1s"}))
+		g.plain(g.image("2"))
+		g.home()
+	})
+	t.Run("in a switch", func(t *testing.T) {
+		p := newPlace(t)
+		p.twice()
+		p.absent("green without traffic: pass", 0, loadgen.Start(p.url(p.production), 50, true), blueGreen(map[string]string{"watch": "1s"}))
+		p.plain(p.image("2"))
+	})
+	t.Run("back, in an undo", func(t *testing.T) {
+		p := newPlace(t)
+		p.twice()
+		prometheus := newOracle(t)
+		prometheus.says("bad")()
+		p.absent("restored Deployment web", 1, loadgen.Start(p.url(p.production), 50, true), prometheus.asked("strategy", "rolling"))
+		p.plain(p.image("1"))
+		if live, _ := p.history("production", p.production).Live(); live.Revision != 1 {
+			t.Errorf("release %d is live, want 1", live.Revision)
+		}
+	})
+}
+
+// twice has version 1 in production and version 2 in staging.
+func (p *place) twice() {
+	p.t.Helper()
+	p.deploy(p.image("1"), nil)
+	p.run(0, "promote", map[string]string{"strategy": "rolling", "watch": "0s"})
+	p.deploy(p.image("2"), nil)
+}
+
+// absent promotes under load, and lets the API server go away for 20 s at the
+// word: no request may be lost by it.
+func (p *place) absent(word string, exit int, load *loadgen.Load, inputs map[string]string) {
+	p.t.Helper()
+	gate := p.gated()
+	wait := p.until(word, inputs)
+	gate.away(p.t, 20*time.Second)
+	o := wait()
+	if o.Exit != exit {
+		p.t.Errorf("promote ended with exit code %d, want %d; its log:\n%s", o.Exit, exit, o.Log)
+	}
+	if counts := load.Stop(); counts.Failed > 0 || counts.Sent < 1000 {
+		p.t.Errorf("requests: %v; the log:\n%s", counts, o.Log)
+	}
+}
+
+// Pods that tell their requests no more, in the middle of a step.
+func TestPromote_abortsWhenMetricsVanishInTheMiddle(t *testing.T) {
+	p := newPlace(t)
+	p.twice()
+	gate := p.gated()
+	load := loadgen.Start(p.url(p.production), 50, true)
+	wait := p.until("canary at 50%: 50.0% reached", map[string]string{"steps": "50%", "step-duration": "20s", "analysis": "error-rate < 5%", "metrics": "pods"})
+	told := gate.passed("/proxy/metrics")
+	eventually(t, "metrics of the step", func(context.Context) bool { return gate.passed("/proxy/metrics") >= told+4 })
+	gate.refuse("/proxy/metrics")
+	o := wait()
+	if counts := load.Stop(); o.Exit != 1 || counts.Failed > 0 {
+		t.Errorf("promote ended with exit code %d; requests: %v", o.Exit, counts)
+	}
+	outputs(t, o, map[string]string{"status": "rolled-back", "verdict": "inconclusive"})
+	contains(t, o.Log, "no pod has told its metrics for 10s", "release 1 serves")
+	p.plain(p.image("1"))
+}
+
+// The second of two waits until the first has ended, canary and all.
+func TestPromote_waitsWhileACanaryStands(t *testing.T) {
+	p := newPlace(t)
+	p.twice()
+	wait := p.until("canary at 50%: 50.0% reached", map[string]string{"steps": "50%", "step-duration": "5s"})
+	second := p.run(0, "promote", map[string]string{"steps": "50%"})
+	if first := wait(); first.Exit != 0 {
+		t.Errorf("the first ended with exit code %d; its log:\n%s", first.Exit, first.Log)
+	}
+	contains(t, second.Log, "waiting: web is being changed by e2e")
+	outputs(t, second, map[string]string{"status": "unchanged", "release": "2"})
+	p.plain(p.image("2"))
 }
 
 func TestPromote_withoutStagingsRecordIsRefused(t *testing.T) {
