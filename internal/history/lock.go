@@ -33,6 +33,7 @@ type Lock struct {
 	stopped chan struct{}
 	writing chan struct{} // holds one token: only one renewal at a time
 	gone    chan struct{}
+	asked   chan Ask // holds the first that nobody has taken notice of
 
 	mu      sync.Mutex
 	lease   *coordinationv1.Lease // as last written
@@ -44,7 +45,7 @@ type Lock struct {
 func hold(ctx context.Context, c *candidate, lease *coordinationv1.Lease, start time.Time) *Lock {
 	l := &Lock{
 		leases: c.leases, name: c.name, where: c.where, id: c.id, uid: lease.UID, times: c.times,
-		stopped: make(chan struct{}), writing: make(chan struct{}, 1), gone: make(chan struct{}),
+		stopped: make(chan struct{}), writing: make(chan struct{}, 1), gone: make(chan struct{}), asked: make(chan Ask, 1),
 		lease: lease, renewed: start,
 	}
 	// Undoing goes on after a cancel, and so does the lock.
@@ -103,6 +104,10 @@ func (l *Lock) Until(ctx context.Context) (time.Time, error) {
 
 // Lost is closed when the lock is lost to another one.
 func (l *Lock) Lost() <-chan struct{} { return l.gone }
+
+// Asked tells who asks for the lock to be given up, within two seconds. To
+// heed it is the holder's own affair.
+func (l *Lock) Asked() <-chan Ask { return l.asked }
 
 // state says whether the lock is surely held and was renewed in the last
 // while, 0: at any time.
@@ -171,6 +176,12 @@ func (l *Lock) write(ctx context.Context, change func(*coordinationv1.Lease)) er
 			return fmt.Errorf("renew the lock %s: %w", l.where, err)
 		case lease.UID != l.uid || holderOf(lease) != l.id:
 			return l.lose(fmt.Errorf("it is held by %s", person(holderOf(lease))))
+		}
+		if ask, ok := asked(lease); ok {
+			select {
+			case l.asked <- ask:
+			default: // it is known already
+			}
 		}
 	}
 }

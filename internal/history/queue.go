@@ -29,7 +29,9 @@ func lineOf(lease *coordinationv1.Lease) line {
 	return l[:min(len(l), maxWaiting)]
 }
 
+// write also forgets who asked and has gone.
 func (l line) write(lease *coordinationv1.Lease) {
+	asksOf(lease).of(l).write(lease)
 	if len(l) == 0 {
 		delete(lease.Annotations, annotationWaiting)
 		return

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
-	"strings"
 	"time"
-	"unicode"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -76,12 +74,20 @@ func (e *HeldError) Next() string {
 // From now on, whatever is written through the store is written only while
 // the lock is surely held.
 func (s *Store) Lock(ctx context.Context, holder string, waiting func(Wait)) (*Lock, error) {
-	c := &candidate{
-		leases: s.kube.CoordinationV1().Leases(s.namespace),
-		name:   s.name(), labels: map[string]string{labelService: word(s.service), labelEnvironment: word(s.environment)},
-		where: s.namespace + "/" + s.name(),
-		id:    identity(holder), times: s.times, waiting: waiting,
-	}
+	return s.take(ctx, &candidate{id: identity(holder), waiting: waiting})
+}
+
+// Ask is Lock for one who cannot wait: whoever holds the lock is asked to give
+// way (Lock.Asked), and all who wait and do not ask come later. why is for
+// people, and may be empty.
+func (s *Store) Ask(ctx context.Context, holder, why string, waiting func(Wait)) (*Lock, error) {
+	return s.take(ctx, &candidate{id: identity(holder), asks: true, why: shown(why), waiting: waiting})
+}
+
+func (s *Store) take(ctx context.Context, c *candidate) (*Lock, error) {
+	c.leases, c.name, c.where = s.kube.CoordinationV1().Leases(s.namespace), s.name(), s.namespace+"/"+s.name()
+	c.labels = map[string]string{labelService: word(s.service), labelEnvironment: word(s.environment)}
+	c.times = s.times
 	lock, err := c.acquire(ctx)
 	if err != nil {
 		return nil, err
@@ -94,16 +100,7 @@ func (s *Store) Lock(ctx context.Context, holder string, waiting func(Wait)) (*L
 
 // identity makes a holder's text one of its kind, and fit to be shown.
 func identity(holder string) string {
-	clean := strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return -1
-		}
-		return r
-	}, holder)
-	if runes := []rune(clean); len(runes) > 100 {
-		clean = string(runes[:100])
-	}
-	return clean + "/" + rand.Text()[:10]
+	return shown(holder) + "/" + rand.Text()[:10]
 }
 
 // leases is what the lock needs of the API; the typed client has it.
@@ -119,6 +116,8 @@ type candidate struct {
 	name, where string
 	labels      map[string]string
 	id          string
+	asks        bool // the holder to give way
+	why         string
 	times       times
 	waiting     func(Wait)
 
@@ -154,6 +153,9 @@ func (c *candidate) acquire(ctx context.Context) (*Lock, error) {
 // look is after the pause.
 func (c *candidate) try(ctx context.Context) (_ *Lock, pause time.Duration, err error) {
 	soon, later := jitter(c.times.poll/20), jitter(c.times.poll)
+	if c.asks {
+		later /= 4
+	}
 	var lease *coordinationv1.Lease
 	err = retry(ctx, func(ctx context.Context) (err error) {
 		lease, err = c.leases.Get(ctx, c.name, metav1.GetOptions{})
@@ -172,15 +174,32 @@ func (c *candidate) try(ctx context.Context) (_ *Lock, pause time.Duration, err 
 	case take:
 		return c.write(ctx, lease, soon)
 	case enter:
-		append(queue, c.id).write(lease)
+		queue = c.stand(queue, lease)
 		if _, err := c.leases.Update(ctx, lease, metav1.UpdateOptions{}); err != nil {
 			return nil, soon, c.serious(err)
 		}
-		queue = append(queue, c.id)
 	case stay:
 	}
 	c.tell(lease, queue, now)
 	return nil, later, nil
+}
+
+// stand puts the candidate into the line that the lease shows.
+func (c *candidate) stand(queue line, lease *coordinationv1.Lease) line {
+	if !c.asks {
+		queue = append(queue, c.id)
+		queue.write(lease)
+		return queue
+	}
+	all := asksOf(lease)
+	queue = queue.urge(c.id, all)
+	if all == nil {
+		all = asks{}
+	}
+	all[c.id] = c.why
+	all.write(lease)
+	queue.write(lease)
+	return queue
 }
 
 // write takes the lock: a new Lease, or one that is free or expired.
