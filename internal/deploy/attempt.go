@@ -224,6 +224,9 @@ func (a *Attempt) removeBeside(ctx context.Context, wait bool) error {
 // the record says succeeded. Once that is begun the way leads forwards only: to
 // go back on a cancel would take down what serves before the rest is up again.
 func (a *Attempt) Finish(ctx context.Context) error {
+	if err := a.Pass(ctx); err != nil {
+		return err
+	}
 	if err := a.Step(ctx, StepFinish); err != nil {
 		return err
 	}

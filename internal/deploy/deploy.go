@@ -35,7 +35,9 @@ type Target struct {
 	// Announcer is told of releases; it may be nil.
 	Announcer Announcer
 
-	alone bool // what it was promoted together with is settled by somebody else
+	alone bool    // what it was promoted together with is settled by somebody else
+	firm  bool    // no rollback is given way to
+	why   *string // asks whoever holds the lock to give way, for this reason; nil: waits
 }
 
 // Announcer tells others of releases. Nothing depends on it: what it cannot
@@ -146,7 +148,10 @@ func Run(ctx context.Context, t Target, p Plan) (Result, error) {
 		return Result{Status: release.Refused, Record: p.record()}, err
 	}
 	defer s.Close(ctx)
-	return s.Run(ctx, p)
+	ctx, stop := s.While(ctx)
+	defer stop()
+	result, err := s.Run(ctx, p)
+	return result, Because(ctx, err)
 }
 
 // Run makes the release within a session.
@@ -281,6 +286,10 @@ func (s *Session) recheck(ctx context.Context, p Plan, result Result) (Result, e
 	result.Record.Checks, result.Record.Load = nil, nil
 	err := s.test(ctx, p.Tests, &result.Record)
 	result.Checks = result.Record.Checks
+	if ctx.Err() != nil {
+		result.Status = release.Failed
+		return result, context.Cause(ctx)
+	}
 	if err != nil {
 		result.Status = release.Failed
 		return result, fmt.Errorf("release %d, unchanged, does not pass any more: %w", result.Record.Revision, err)

@@ -53,6 +53,7 @@ func (s *Session) settleOthers(ctx context.Context, g *release.Group, which func
 		}
 		t := s.Target
 		t.Service, t.Timeout, t.alone = service, min(t.Timeout, othersWithin), true
+		t.why = nil // who works on it is asked for nothing
 		t.Log = progress.Named(s.Log, service)
 		wait.Go(func() {
 			other, err := Open(ctx, t)

@@ -171,11 +171,12 @@ func (u *Unramped) Unwrap() error { return u.Cause }
 func (a *Attempt) FailRamp(ctx context.Context, n int, cause error) error {
 	ramp := &a.Record.Ramp[n]
 	flag := ramp.Flag
+	cause = Because(ctx, cause)
 	if lost(cause) {
 		return fmt.Errorf("%w; whoever holds the lock now has closed flag %s or will", cause, flag)
 	}
 	limit := a.Timeout
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && !gaveWay(ctx) {
 		limit = grace
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)

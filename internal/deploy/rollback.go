@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/fibership/fibership/internal/history"
 	"github.com/fibership/fibership/internal/release"
 )
 
@@ -25,19 +26,54 @@ type Back struct {
 
 // Rollback restores an earlier release, whole, as a new release. It is refused
 // before anything changes where the release is not there, its image is gone or
-// a barrier lies between.
+// a barrier lies between. A deploy or a promotion under way is asked to give
+// way, and what it had begun is undone before anything else is done.
 func Rollback(ctx context.Context, t Target, b Back) (Result, error) {
-	open := Peek
-	if !b.DryRun {
-		open = func(ctx context.Context, t Target) (*Session, error) { return Open(ctx, t) }
+	if b.DryRun {
+		s, err := Peek(ctx, t)
+		if err != nil {
+			return Result{Status: release.Refused}, err
+		}
+		return s.rollBack(ctx, b, false)
 	}
-	s, err := open(ctx, t)
+	t.firm = true
+	var before release.History
+	var looked bool
+	if b.To != Live {
+		t.why = &b.Record.Reason
+		h, err := history.Open(t.Cluster, t.Service, t.Environment, t.Namespace).List(ctx)
+		before, looked = h, err == nil // else opening the session tells
+	}
+	s, err := Open(ctx, t)
 	if err != nil {
 		return Result{Status: release.Refused, Record: b.Record}, err
 	}
 	defer s.Close(ctx)
+	ctx, stop := s.While(ctx)
+	defer stop()
+	result, err := s.rollBack(ctx, b, s.previous || looked && s.tookBack(before))
+	return result, Because(ctx, err)
+}
+
+// tookBack says whether a release was half there when the history was as
+// before, or came after that, and was taken back meanwhile: by a run that gave
+// way to us, or failed by itself while we waited.
+func (s *Session) tookBack(before release.History) bool {
+	for _, r := range s.History {
+		was, known := before.Revision(r.Revision)
+		if r.Status == release.RolledBack && r.Restored == 0 && (!known || was.Status == release.Underway) {
+			s.Log.Linef("release %d, which was under way, was taken back", r.Revision)
+			return true
+		}
+	}
+	return false
+}
+
+// rollBack makes the rollback. Whoever asks for the one before while a new one
+// is half there has it when that is taken back.
+func (s *Session) rollBack(ctx context.Context, b Back, back bool) (Result, error) {
 	result := s.result(b.Record)
-	if b.To == Live || b.To == Previous && s.previous {
+	if b.To == Live || b.To == Previous && back {
 		result.Record, result.Status = result.Previous, release.Unchanged
 		s.Log.Linef("settled: release %d of %s is live in %s", result.Record.Revision, s.Service, s.Environment)
 		s.leftovers(ctx)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/fibership/fibership/internal/cluster"
@@ -30,6 +31,9 @@ type Session struct {
 	// restored all was finished. A rollback that was taken back is yet to be made.
 	previous bool
 	looked   int // requests of the last comparing, beside those for what is ours
+
+	passing sync.Mutex
+	passed  bool // the point of no return
 
 	scaled   scaled // as last asked
 	scaledAt time.Time
@@ -180,10 +184,17 @@ func list(missing []cluster.Access) string {
 func acquire(ctx context.Context, t Target, store *history.Store) (*history.Lock, error) {
 	waitCtx, cancel := context.WithTimeout(ctx, t.Timeout)
 	defer cancel()
-	lock, err := store.Lock(waitCtx, t.Holder, func(w history.Wait) {
+	waiting := func(w history.Wait) {
 		t.Log.Linef("waiting: %s is being changed by %s since %s (place %d in the line)",
 			t.Service, w.By, w.Since.UTC().Format("15:04:05"), w.Position)
-	})
+	}
+	take := store.Lock
+	if t.why != nil {
+		take = func(ctx context.Context, holder string, waiting func(history.Wait)) (*history.Lock, error) {
+			return store.Ask(ctx, holder, *t.why, waiting)
+		}
+	}
+	lock, err := take(waitCtx, t.Holder, waiting)
 	var held *history.HeldError
 	switch {
 	case err == nil:

@@ -77,6 +77,9 @@ func (s *Stranded) Unwrap() error { return s.Cause }
 // undo outlives a cancel, and is then bounded so that the runner does not kill
 // it; what it does not get done the next session does.
 func (a *Attempt) Fail(ctx context.Context, cause error, keep bool) error {
+	if !errors.As(cause, new(*Unfinished)) {
+		cause = Because(ctx, cause)
+	}
 	cause = a.Clean(cause)
 	a.failed(cause)
 	a.Record.Failure = firstLine(cause)
@@ -87,8 +90,9 @@ func (a *Attempt) Fail(ctx context.Context, cause error, keep bool) error {
 		return cause
 	}
 	cancelled := ctx.Err() != nil
+	hurry := cancelled && !gaveWay(ctx)
 	limit := a.Timeout + time.Minute // the base may take all of Timeout until it serves, or does not
-	if cancelled {
+	if hurry {
 		limit = grace
 		a.Log.Linef("cancelled: returning to what was there before")
 	}
@@ -101,7 +105,7 @@ func (a *Attempt) Fail(ctx context.Context, cause error, keep bool) error {
 	if keep && !cancelled {
 		return errors.Join(cause, a.keep(undoCtx))
 	}
-	if err := a.undo(undoCtx, !cancelled); err != nil {
+	if err := a.undo(undoCtx, !hurry); err != nil {
 		return errors.Join(cause, fmt.Errorf("undo release %d: %w; the next run of any action ends it", a.Record.Revision, err))
 	}
 	return &Undone{Revision: a.Record.Revision, Base: a.base.Revision, Cause: cause}

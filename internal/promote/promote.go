@@ -69,15 +69,17 @@ func Run(ctx context.Context, t deploy.Target, p Plan) (Result, error) {
 		return Result{Result: deploy.Result{Status: release.Refused, Record: p.Record}}, err
 	}
 	defer s.Close(ctx)
+	ctx, stop := s.While(ctx)
+	defer stop()
 	if p.Plan, err = s.Flagged(p.Plan); err != nil {
 		return Result{Result: deploy.Result{Status: release.Refused, Record: p.Record}}, err
 	}
 	w, err := prepare(ctx, s, p)
 	if w.idle || err != nil {
-		return w.told(), err
+		return w.told(), deploy.Because(ctx, err)
 	}
 	if err := w.begin(ctx, s); err != nil {
-		return w.told(), err
+		return w.told(), deploy.Because(ctx, err)
 	}
 	if !w.result.OnlyFlags {
 		err = w.run(ctx)

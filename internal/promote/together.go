@@ -30,10 +30,11 @@ type Member struct {
 func Together(ctx context.Context, members []Member) ([]Result, error) {
 	t := &together{members: members, results: make([]Result, len(members))}
 	defer t.close(ctx)
-	if err := t.open(ctx); err != nil {
-		return t.results, err
+	ctx, err := t.open(ctx)
+	if err == nil {
+		err = t.walk(ctx)
 	}
-	return t.results, t.walk(ctx)
+	return t.results, deploy.Because(ctx, err)
 }
 
 // together is members on their way.
@@ -41,12 +42,14 @@ type together struct {
 	members  []Member
 	sessions []*deploy.Session // in the members' order; nil: not open
 	results  []Result
+	stops    []context.CancelFunc
 	walks    []*walk // nil where a member has nothing to change
 }
 
 // open takes the locks, always in the same order so that no two groups wait for
-// each other, and prepares all before anything of one is begun.
-func (t *together) open(ctx context.Context) error {
+// each other, and prepares all before anything of one is begun. The context ends
+// for all when one has lost its lock, or a rollback asks for its environment.
+func (t *together) open(ctx context.Context) (context.Context, error) {
 	t.sessions = make([]*deploy.Session, len(t.members))
 	t.walks = make([]*walk, len(t.members))
 	order := make([]int, len(t.members))
@@ -59,9 +62,12 @@ func (t *together) open(ctx context.Context) error {
 		m := t.members[i]
 		s, err := deploy.Open(ctx, m.Target, m.Plan.needs(m.Target.Namespace)...)
 		if err != nil {
-			return of(m, err)
+			return ctx, of(m, err)
 		}
 		t.sessions[i] = s
+		var stop context.CancelFunc
+		ctx, stop = s.While(ctx)
+		t.stops = append(t.stops, stop)
 	}
 	var errs []error
 	for i, m := range t.members {
@@ -78,9 +84,9 @@ func (t *together) open(ctx context.Context) error {
 		for i := range t.results {
 			t.results[i].Status = release.Refused
 		}
-		return err
+		return ctx, err
 	}
-	return t.begin(ctx)
+	return ctx, t.begin(ctx)
 }
 
 // begin records every member's release, the leader's first: the others name it.
@@ -162,6 +168,11 @@ func (t *together) walk(ctx context.Context) error {
 // commit is the one moment at which all have passed: with every lock surely
 // held, the leader's record says so.
 func (t *together) commit(ctx context.Context, walking []int) error {
+	for i, s := range t.sessions {
+		if err := s.Pass(ctx); err != nil {
+			return of(t.members[i], err)
+		}
+	}
 	for _, i := range walking {
 		if err := t.walks[i].Held(ctx); err != nil {
 			return of(t.members[i], err)
@@ -225,6 +236,9 @@ func firstOf(err error) error {
 }
 
 func (t *together) close(ctx context.Context) {
+	for _, stop := range t.stops {
+		stop()
+	}
 	for _, s := range t.sessions {
 		if s != nil {
 			s.Close(ctx)
