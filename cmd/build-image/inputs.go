@@ -110,6 +110,9 @@ func plan(r *action.Run, scratch string, environ []string) (*build.Build, error)
 	}
 	suite, err := planSuite(environ)
 	mistake("tests", err)
+	if err == nil && suite == nil && *minCoverage > 0 {
+		mistake("min-coverage", errors.New("expected tests beside it: with `tests: none` nothing is covered"))
+	}
 	mistake("private-modules", gobuild.ParsePrivate(*privateModules))
 	mistake("modules-token", gobuild.ParseToken(modulesToken.Reveal()))
 	if *modulesToken != "" && len(planPrivate(environ).Patterns) == 0 {
@@ -245,7 +248,7 @@ func parseReference(text string) (name.Reference, error) {
 func parsePlatforms(text string) ([]v1.Platform, error) {
 	var parsed []v1.Platform
 	seen := map[string]bool{}
-	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) }) {
+	for _, word := range strings.FieldsFunc(strings.Join(items(text), "\n"), func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) }) {
 		p, err := v1.ParsePlatform(word)
 		if err != nil || p.OS == "" || p.Architecture == "" || p.OSVersion != "" {
 			return nil, fmt.Errorf("%q is no platform; os/arch or os/arch/variant is expected", word)
@@ -254,6 +257,9 @@ func parsePlatforms(text string) ([]v1.Platform, error) {
 			seen[p.String()] = true
 			parsed = append(parsed, *p)
 		}
+	}
+	if len(parsed) == 0 {
+		return nil, errors.New("expected one platform at the least, os/arch or os/arch/variant")
 	}
 	return parsed, nil
 }

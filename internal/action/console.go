@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/sethvargo/go-githubactions"
 
@@ -24,6 +25,9 @@ type console struct {
 	annotated [3]int // by level: notes issued
 	plain     [3]int // by level: notes that are lines of the log only
 	foreign   []*foreign
+	heard     time.Time // when anything was written last
+	at        string    // the phase, or what was said in it last
+	since     time.Time // when that was
 }
 
 var _ progress.Log = (*console)(nil)
@@ -53,6 +57,7 @@ func (c *console) Group(title string) (end func()) {
 	c.open = true
 	mine := c.group
 	title = strings.Join(lines(title), " ")
+	c.reached(title)
 	if c.inActions {
 		c.command("group", c.clean(title), nil)
 	} else {
@@ -78,7 +83,10 @@ func (c *console) endGroup() {
 func (c *console) Linef(format string, args ...any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, line := range lines(fmt.Sprintf(format, args...)) {
+	for i, line := range lines(fmt.Sprintf(format, args...)) {
+		if i == 0 {
+			c.reached(line)
+		}
 		c.line(line)
 	}
 }
@@ -86,6 +94,7 @@ func (c *console) Linef(format string, args ...any) {
 // command issues a command of our own; its text is clean or meant to be told.
 func (c *console) command(name, message string, properties githubactions.CommandProperties) {
 	command := githubactions.Command{Name: name, Message: message, Properties: properties}
+	c.heard = time.Now()
 	_, _ = io.WriteString(c.out, command.String()+"\n") // nobody to tell
 }
 
@@ -95,6 +104,7 @@ func (c *console) line(text string) {
 	if plain := colors.ReplaceAllString(text, ""); c.masks.holds(plain) {
 		text = c.masks.redact(plain)
 	}
+	c.heard = time.Now()
 	_, _ = io.WriteString(c.out, neutral(text)+"\n")
 }
 

@@ -133,7 +133,9 @@ func Exec(ctx context.Context, s *Spec, run func(context.Context, *Run) error, e
 		stop := context.AfterFunc(ctx, func() {
 			c.Linef("%v: no new change is begun; what must be undone is undone", context.Cause(ctx))
 		})
+		quiet := c.beat(silence)
 		err = safely(ctx, r, run)
+		quiet()
 		stop()
 	}
 	c.lastWords()

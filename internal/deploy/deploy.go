@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -123,10 +124,15 @@ func (r *Refusal) Next() string {
 		return r.Advice
 	}
 	var next interface{ Next() string }
-	if errors.As(r.Err, &next) {
+	switch {
+	case errors.As(r.Err, &next) && next.Next() != "":
 		return next.Next()
+	case errors.Is(r.Err, context.DeadlineExceeded):
+		return "check that the API server can be reached from here and answers in time, then run again; nothing was changed"
+	case errors.Is(r.Err, context.Canceled):
+		return ""
 	}
-	return ""
+	return "correct what is named and run again; nothing was changed"
 }
 
 func (r *Refusal) Unwrap() error { return r.Err }
@@ -212,13 +218,37 @@ func Passed(ctx context.Context, checks []analysis.Result) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	var failed []error
+	var failed Unpassed
 	for _, c := range checks {
 		if c.Verdict != analysis.Pass {
-			failed = append(failed, fmt.Errorf("check %q: %s: %s", c.Check, c.Verdict, c.Detail))
+			failed = append(failed, c)
 		}
 	}
-	return errors.Join(failed...)
+	if len(failed) > 0 {
+		return failed
+	}
+	return nil
+}
+
+// Unpassed is the checks that did not pass; there is one at the least.
+type Unpassed []analysis.Result
+
+func (u Unpassed) Error() string {
+	told := make([]string, 0, len(u))
+	for _, c := range u {
+		told = append(told, fmt.Sprintf("check %q: %s: %s", c.Check, c.Verdict, c.Detail))
+	}
+	return strings.Join(told, "\n")
+}
+
+// Next is the next step to take.
+func (u Unpassed) Next() string {
+	for _, c := range u {
+		if c.Verdict == analysis.Fail {
+			return "look at what was measured in the job's summary and at the service's log, correct the service, or the check where it asks too much, and run again"
+		}
+	}
+	return "too little was measured to judge: let the checks have more requests or more time, and run again"
 }
 
 // Prepare compares the release with what is live and lets the API server judge

@@ -33,6 +33,15 @@ func (u *Undone) Error() string {
 
 func (u *Undone) Unwrap() error { return u.Cause }
 
+// Next is the next step to take, where the cause names none.
+func (u *Undone) Next() string {
+	var next interface{ Next() string }
+	if errors.As(u.Cause, &next) && next.Next() != "" {
+		return next.Next()
+	}
+	return "correct what the release failed of and deploy again"
+}
+
 // Kept is the error of a release that failed and was not taken back, because
 // a barrier lies between it and the one before.
 type Kept struct {

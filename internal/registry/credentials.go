@@ -19,7 +19,7 @@ const ghcr = "ghcr.io"
 
 // Credentials are those that a workflow gives, and for which registry.
 type Credentials struct {
-	Registry    string // that Username and Password are for, as in name.Registry
+	Registry    string // that Username and Password are for, as in name.Registry; empty: the action has no inputs for them
 	Username    string
 	Password    string
 	GitHubActor string // with GitHubToken for ghcr.io
@@ -59,7 +59,7 @@ func (k keychain) resolve(ctx context.Context, repository name.Repository) (auth
 		var err error
 		auth, err = authn.Resolve(ctx, authn.DefaultKeychain, repository)
 		if err != nil {
-			return nil, &CredentialError{Registry: registry, Source: source, Cause: err}
+			return nil, &CredentialError{Registry: registry, Source: source, Cause: err, noInputs: k.given.Registry == ""}
 		}
 		if auth == authn.Anonymous {
 			source = "nowhere: none are given, and DOCKER_CONFIG has none"
@@ -79,6 +79,7 @@ type CredentialError struct {
 	Source     string
 	Status     int // HTTP's, 0 where it came to no request
 	Cause      error
+	noInputs   bool // the action has no inputs for user and password
 }
 
 func (e *CredentialError) Error() string {
@@ -96,9 +97,14 @@ func (e *CredentialError) Error() string {
 
 func (e *CredentialError) Unwrap() error { return e.Cause }
 
-// Next names the input to set.
+// Next names the input to set, or what takes its place.
 func (e *CredentialError) Next() string {
+	const mounted = "let DOCKER_CONFIG name a folder in the workspace whose config.json may pull from there: a container action does not see the host's ~/.docker nor its credential helpers"
 	switch {
+	case e.noInputs && e.Registry == ghcr:
+		return "give the job permissions: packages: read, the input github-token, and the repository access in the package's settings"
+	case e.noInputs:
+		return mounted
 	case e.Registry == ghcr && e.Source == "the actor and github-token":
 		return "give the job permissions: packages: write, and the repository access in the package's settings; or set the inputs registry-username and registry-password"
 	case e.Source == "DOCKER_CONFIG":
@@ -118,6 +124,7 @@ func (c *Client) explain(ctx context.Context, repository name.Repository, err er
 	e := &CredentialError{
 		Registry: repository.RegistryStr(), Repository: repository.RepositoryStr(),
 		Source: c.keys.source(repository.RegistryStr()), Status: status.StatusCode, Cause: err,
+		noInputs: c.keys.given.Registry == "",
 	}
 	// Who we were is known without asking again: what was resolved for the session.
 	if auth, resolveErr := c.keys.resolve(ctx, repository); resolveErr == nil {

@@ -32,6 +32,7 @@ type OutageError struct {
 	Lasted   time.Duration
 	Patience time.Duration
 	Cause    error
+	noInputs bool // the action has no input for the patience
 }
 
 func (e *OutageError) Error() string {
@@ -42,6 +43,9 @@ func (e *OutageError) Unwrap() error { return e.Cause }
 
 // Next tells the choice.
 func (e *OutageError) Next() string {
+	if e.noInputs {
+		return "run the job again when the registry is well, and check that it can be reached from here"
+	}
 	return fmt.Sprintf("run the job again when the registry is well; the input retry-timeout (%s) says how long an outage is ridden out", e.Patience)
 }
 
@@ -64,7 +68,7 @@ func (c *Client) ride(ctx context.Context, what string, f func(context.Context) 
 		lasted := time.Since(began)
 		left := c.patience - lasted
 		if left <= 0 {
-			return &OutageError{What: what, Lasted: lasted, Patience: c.patience, Cause: err}
+			return &OutageError{What: what, Lasted: lasted, Patience: c.patience, Cause: err, noInputs: c.keys.given.Registry == ""}
 		}
 		// Half of the wait is chance, so that many clients do not come back at once.
 		pause := wait/2 + rand.N(wait/2+1) // #nosec G404 -- spreads load, keeps no secret

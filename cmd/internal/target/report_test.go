@@ -24,7 +24,7 @@ func told(t *testing.T, result deploy.Result, failed error) actiontest.Result {
 	return actiontest.Exec(t, s, func(_ context.Context, r *action.Run) error {
 		TellDossier(r, failed)
 		Summary(r, "Deploy", deploy.Target{Service: "web", Environment: "staging"}, result, failed)
-		return Outputs(r, result, "")
+		return Outputs(r, deploy.Target{}, result, "")
 	}, nil)
 }
 
