@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/fibership/fibership/internal/action"
 )
 
 func TestBuild_takesEveryKindOfRepository(t *testing.T) {
@@ -74,6 +76,59 @@ func TestBuild_takesEveryKindOfRepository(t *testing.T) {
 			}
 			act(t, c.code.with(c.change, content).write(t), in, "GOPROXY=off").built(t, true)
 		})
+	}
+}
+
+func TestBuild_saysWhatARepositoryLacks(t *testing.T) {
+	generated := "; what go generate makes must be committed, or made by a step before this one"
+	for name, c := range map[string]struct {
+		code checkout
+		says []string
+	}{
+		"a newer toolchain": {
+			orders().with("go.mod", "module github.com/acme/orders\n\ngo 1.24\n\ntoolchain go1.99.0\n"), nil, // a suggestion, which local overrules
+		},
+		"a newer language": {
+			orders().with("go.mod", "module github.com/acme/orders\n\ngo 1.99\n"),
+			[]string{"Next: the module asks for a newer Go: set GOTOOLCHAIN=auto"},
+		},
+		"generated code that is committed": {
+			orders().with("main.go", "package main\n\n//go:generate false\nfunc main() { println(generated) }\n").with("zz_generated.go", "package main\n\nconst generated = 1\n"), nil,
+		},
+		"a generated package that is not": {
+			orders().with("main.go", "package main\n\nimport \"github.com/acme/orders/gen\"\n\nfunc main() { println(gen.One) }\n"),
+			[]string{"file=main.go,line=3,", generated},
+		},
+		"generated files that are not": {
+			orders().with("main.go", "package main\n\nimport \"embed\"\n\n//go:embed dist/*\nvar files embed.FS\n\nfunc main() { println(files.ReadFile) }\n"),
+			[]string{"file=main.go,line=5,", generated},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := inputs{"image": "127.0.0.1:1/acme/orders", "push": "false", "tests": "none"}
+			code := 0
+			if len(c.says) > 0 {
+				code = 1
+			}
+			act(t, c.code.write(t), in, "GOPROXY=off", "GOTOOLCHAIN=local").wants(t, code, c.says...)
+		})
+	}
+}
+
+func TestOrigin_followsTheEvent(t *testing.T) {
+	const commit = "0123456789abcdef0123456789abcdef01234567"
+	for name, c := range map[string]struct {
+		event action.Event
+		want  string
+	}{
+		"schedule":          {action.Event{Name: "schedule", RefType: "branch", RefName: "main", DefaultBranch: "main", SHA: commit}, "sha-0123456 main latest"},
+		"dispatch":          {action.Event{Name: "workflow_dispatch", RefType: "branch", RefName: "fix/x", DefaultBranch: "main", SHA: commit}, "sha-0123456 fix-x"},
+		"dispatch of a tag": {action.Event{Name: "workflow_dispatch", RefType: "tag", RefName: "v1.2.3", DefaultBranch: "main", SHA: commit}, "sha-0123456 1.2.3 1.2 1"},
+		"pull request":      {action.Event{Name: "pull_request", RefType: "branch", RefName: "7/merge", PullRequest: 7, DefaultBranch: "main", SHA: commit}, "sha-0123456 pr-7"},
+	} {
+		if got := strings.Join(origin(c.event).Tags(), " "); got != c.want {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
 	}
 }
 

@@ -34,7 +34,13 @@ func (e *CompileError) Annotations() []progress.Annotation { return e.notes }
 
 // Next tells where to look.
 func (e *CompileError) Next() string {
-	return fmt.Sprintf("see the marked lines; GOOS=%s GOARCH=%s go build %s shows the same", e.Target.OS, e.Target.Arch, e.Package)
+	next := fmt.Sprintf("see the marked lines; GOOS=%s GOARCH=%s go build %s shows the same", e.Target.OS, e.Target.Arch, e.Package)
+	for _, missing := range []string{"no matching files found", "no required module provides package", "is not in std"} {
+		if strings.Contains(e.Output, missing) {
+			return next + "; what go generate makes must be committed, or made by a step before this one"
+		}
+	}
+	return next
 }
 
 // Compile writes the source's binary for target to the file out. The same

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -72,8 +73,13 @@ func (t *Toolchain) Authorize(ctx context.Context, private Private) (release fun
 	if len(private.Patterns) > 0 {
 		t.environ = append(t.environ, "GOPRIVATE="+strings.Join(private.Patterns, ","))
 	}
-	if private.Token == "" {
+	another := t.user != nil && int(t.user.id) != os.Geteuid() // who must not read what is ours
+	if private.Token == "" && !another {
 		return release, nil
+	}
+	given, err := t.givenNetrc()
+	if err != nil || private.Token == "" && given == nil {
+		return release, err
 	}
 	if t.user == nil {
 		if release, err = t.moveHome(ctx); err != nil {
@@ -81,11 +87,37 @@ func (t *Toolchain) Authorize(ctx context.Context, private Private) (release fun
 		}
 	}
 	file := filepath.Join(t.user.home, ".netrc")
-	if err := os.WriteFile(file, private.netrc(), 0o600); err != nil {
+	content := given
+	if private.Token != "" {
+		content = append(private.netrc(), given...) // what stands first counts
+	}
+	t.user.places = append(t.user.places, "NETRC="+file)
+	if another && t.tests != nil {
+		t.tests.places = append(t.tests.places, "NETRC=")
+	}
+	if err := os.WriteFile(file, content, 0o600); err != nil {
 		return release, errors.Join(err, os.Remove(file))
 	}
 	before := release
 	return func() { _ = os.Remove(file); before() }, t.own(file)
+}
+
+// givenNetrc reads the netrc file that the job brings, nil where there is none:
+// the compiler has another home, and may be a user who cannot read ours.
+// Source: go help goauth.
+func (t *Toolchain) givenNetrc() ([]byte, error) {
+	file := lookup(t.environ, "NETRC")
+	if file == "" {
+		file = filepath.Join(lookup(t.environ, "HOME"), ".netrc")
+	}
+	content, err := os.ReadFile(filepath.Clean(file))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the job's netrc file: %w", err)
+	}
+	return append(content, '\n'), nil
 }
 
 // moveHome gives the compiler a home of its own, where it stays the user that
