@@ -24,7 +24,6 @@ var (
 	files       = target.DeclareManifests(spec)
 	smoke       = action.ListOf(spec, "smoke-tests", "requests to the release through the API server, `METHOD /path => STATUS [contains \"text\"] [json .path == value]`", load.ParseSmoke, action.DefaultText("`GET <readiness-path> => 200`"), action.Example(`GET /orders => 200 json .orders == []`))
 	integration = spec.Text("integration-tests", "a manifest of a Job that tests the release from inside the cluster; its log is streamed, its exit is the verdict. `IMAGE` and `SERVICE_URL` are filled in", action.Example("deploy/integration.yaml"))
-	allowOlder  = spec.Bool("allow-older", "deploy a commit also where a newer one is live", action.Default("false"))
 	onFailure   = spec.Choice("on-failure", "what becomes of a release that fails", []string{"rollback", "keep"}, action.Default("rollback"))
 )
 
@@ -61,7 +60,7 @@ func planned(ctx context.Context, r *action.Run, t deploy.Target, job *jobs.Job)
 	record.URL = files.URL()
 	return deploy.Plan{
 		Record: record, Objects: objects, Places: places, Platforms: platforms, Before: before,
-		Flags: files.FlagFile(), Tests: tests, Keep: *onFailure == "keep", AllowOlder: *allowOlder,
+		Flags: files.FlagFile(), Tests: tests, Keep: *onFailure == "keep", AllowOlder: *files.AllowOlder,
 	}, err
 }
 

@@ -113,7 +113,7 @@ func planned(ctx context.Context, r *action.Run, t deploy.Target, image name.Ref
 	record.Strategy, record.URL = *strategy, files.URL()
 	record.Commit, record.Ref, record.Committed = passed.Commit, passed.Ref, passed.Committed
 	return promote.Plan{
-		Plan:     deploy.Plan{Record: record, Objects: objects, Places: places, Platforms: platforms, Before: before, Flags: files.FlagFile(), Ramp: ramps},
+		Plan:     deploy.Plan{Record: record, Objects: objects, Places: places, Platforms: platforms, Before: before, Flags: files.FlagFile(), Ramp: ramps, AllowOlder: *files.AllowOlder},
 		Strategy: promote.Strategy(*strategy), Traffic: promote.Traffic(*traffics), Route: *route,
 		Port: *files.Port, RequestsMetric: *requestsMetric, Probing: *source == "probe",
 		Steps: *steps, StepDuration: *stepDuration, Watch: *watch, KeepPrevious: *keepPrevious,

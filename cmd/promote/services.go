@@ -70,9 +70,7 @@ func runTogether(ctx context.Context, r *action.Run) error {
 			if err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", m.service, err))
 			}
-			if i > 0 {
-				plan.Before = nil // it runs once, before all
-			}
+			plan.Elsewhere = i > 0 && plan.Before != nil // it runs once, before all
 			members[i].Plan = plan
 		}
 	}

@@ -70,6 +70,9 @@ type Plan struct {
 	Ramp  []flags.Ramp
 	// Before must succeed before anything of the release is applied. It may be nil.
 	Before *jobs.Job
+	// Elsewhere says that Before is run for another service's release, with
+	// which this one is promoted together; the record tells of it all the same.
+	Elsewhere bool
 	// Tests put the release to the test once it serves, one after another.
 	Tests []Test
 	// Warm is the release to be restored where it is still running, without
@@ -79,6 +82,14 @@ type Plan struct {
 	AllowOlder bool
 	// Keep leaves a failed release where it is.
 	Keep bool
+}
+
+// job is the Job that goes before, where it is this plan's to run.
+func (p Plan) job() *jobs.Job {
+	if p.Elsewhere {
+		return nil
+	}
+	return p.Before
 }
 
 // record is the record with what the plan says itself.
@@ -190,7 +201,7 @@ func (s *Session) Run(ctx context.Context, p Plan) (Result, error) {
 
 // roll applies, waits and checks.
 func (a *Attempt) roll(ctx context.Context, p Plan) error {
-	if err := a.Before(ctx, p.Before); err != nil {
+	if err := a.Before(ctx, p.job()); err != nil {
 		return err
 	}
 	if p.Warm != nil {
@@ -262,6 +273,9 @@ func (s *Session) Prepare(ctx context.Context, p Plan) (Result, error) {
 		if err := older(result.Previous, r); err != nil {
 			return result, err
 		}
+		if why := unordered(result.Previous, r); why != "" {
+			s.Log.Linef("%s", why)
+		}
 	}
 	if result.Changes, err = s.Compare(ctx, p.Objects); err != nil {
 		return result, err
@@ -287,7 +301,7 @@ func (s *Session) Prepare(ctx context.Context, p Plan) (Result, error) {
 	if err := s.Preflight(ctx, p, result.Changes); err != nil {
 		return result, err
 	}
-	if err := s.admit(ctx, p.Before); err != nil {
+	if err := s.admit(ctx, p.job()); err != nil {
 		return result, err
 	}
 	result.Status = release.Planned
@@ -304,7 +318,7 @@ func (s *Session) plan(ctx context.Context, p Plan) (Result, error) {
 	if err != nil {
 		return result, err
 	}
-	if p.Before != nil && result.Status == release.Planned && !result.OnlyFlags {
+	if p.job() != nil && result.Status == release.Planned && !result.OnlyFlags {
 		s.Log.Linef("Job %s (%s) would run before anything is changed", p.Before.GetName(), p.Before.Place())
 	}
 	result.Status = release.Planned

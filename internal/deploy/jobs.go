@@ -34,6 +34,16 @@ func (a *Attempt) Before(ctx context.Context, j *jobs.Job) error {
 	return err
 }
 
+// BeforeElsewhere is Before for a release that another one's Job goes before:
+// a barrier is one for both.
+func (a *Attempt) BeforeElsewhere(ctx context.Context, j *jobs.Job) error {
+	if j == nil {
+		return nil
+	}
+	a.Record.Barrier = j.Barrier()
+	return a.Step(ctx, StepBefore)
+}
+
 // IntegrationTests is a test by a Job in the cluster: how it ends is the verdict.
 func IntegrationTests(j *jobs.Job) Test { return integration{j} }
 

@@ -161,7 +161,7 @@ func (s *Session) mayDelete(ctx context.Context, p Plan, changes []Change) error
 // running is the release as its pods are looked at.
 func (s *Session) running(p Plan, changes []Change) preflight.Release {
 	r := preflight.Release{Namespace: s.Namespace, Objects: p.Objects, Image: p.Record.Image, Platforms: p.Platforms}
-	if p.Before != nil {
+	if p.job() != nil {
 		r.Beside = append(r.Beside, p.Before.Unstructured)
 	}
 	for _, c := range changes {

@@ -185,8 +185,7 @@ func acquire(ctx context.Context, t Target, store *history.Store) (*history.Lock
 	waitCtx, cancel := context.WithTimeout(ctx, t.Timeout)
 	defer cancel()
 	waiting := func(w history.Wait) {
-		t.Log.Linef("waiting: %s is being changed by %s since %s (place %d in the line)",
-			t.Service, w.By, w.Since.UTC().Format("15:04:05"), w.Position)
+		t.Log.Linef("waiting: %s (place %d in the line)", busy(t.Service, w), w.Position)
 	}
 	take := store.Lock
 	if t.why != nil {
@@ -203,13 +202,24 @@ func acquire(ctx context.Context, t Target, store *history.Store) (*history.Lock
 		return nil, context.Cause(ctx)
 	case errors.As(err, &held):
 		return nil, &Refusal{
-			Reason: fmt.Sprintf("%s in %s is being changed by %s, and was for all of the %v that we waited", t.Service, t.Environment, held.By, t.Timeout),
+			Reason: fmt.Sprintf("%s, and was for all of the %v that we waited", busy(t.Service+" in "+t.Environment, held.Wait), t.Timeout),
 			Advice: "wait for that run to end and run this one again, or give a longer timeout. A run that died lets go by itself within half a minute.",
 			Err:    err,
 		}
 	default:
 		return nil, &Refusal{Reason: "take the lock of " + t.Service, Err: err}
 	}
+}
+
+// busy says why a service's lock cannot be had yet.
+func busy(service string, w history.Wait) string {
+	switch {
+	case w.By == "":
+		return fmt.Sprintf("the lock of %s is free, and it is another run's turn", service)
+	case w.Since.IsZero():
+		return fmt.Sprintf("%s is being changed by %s", service, w.By)
+	}
+	return fmt.Sprintf("%s is being changed by %s since %s", service, w.By, w.Since.UTC().Format("15:04:05"))
 }
 
 // result is what can be told before anything is done.

@@ -165,7 +165,7 @@ func (w *walk) run(ctx context.Context) error {
 }
 
 func (w *walk) steps(ctx context.Context) error {
-	if err := w.Before(ctx, w.plan.Before); err != nil {
+	if err := w.before(ctx); err != nil {
 		return err
 	}
 	if err := w.ready(ctx, pointBegun, "the first step"); err != nil {
@@ -196,6 +196,25 @@ func (w *walk) steps(ctx context.Context) error {
 		return nil // watched already, while the version before stood by
 	}
 	return w.watch(ctx)
+}
+
+// before runs the Job that goes before, once every record tells of it.
+func (w *walk) before(ctx context.Context) error {
+	if w.plan.Before == nil {
+		return nil
+	}
+	if w.plan.Elsewhere {
+		if err := w.BeforeElsewhere(ctx, w.plan.Before); err != nil {
+			return err
+		}
+	}
+	if err := w.ready(ctx, pointBefore, "the Job before"); err != nil {
+		return err
+	}
+	if w.plan.Elsewhere {
+		return nil
+	}
+	return w.Before(ctx, w.plan.Before)
 }
 
 // watch judges the new version alone for a while after it took over.

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fibership/fibership/internal/deploy"
+	"github.com/fibership/fibership/internal/jobs"
 	"github.com/fibership/fibership/internal/release"
 )
 
@@ -93,7 +94,10 @@ func (t *together) open(ctx context.Context) (context.Context, error) {
 func (t *together) begin(ctx context.Context) error {
 	group := &release.Group{}
 	for i, m := range t.members {
-		if t.walks[i] != nil {
+		if w := t.walks[i]; w != nil {
+			if w.plan.Elsewhere && t.walks[0] == nil { // it has run before, with a release of the first
+				w.plan.Record.Before, w.plan.Before = w.plan.Before.Hash(), nil
+			}
 			group.Services = append(group.Services, m.Target.Service)
 		}
 	}
@@ -187,7 +191,12 @@ func (t *together) commit(ctx context.Context, walking []int) error {
 // are left to the next run, which settles them as it does the leader.
 func (t *together) fail(ctx context.Context, cause error) error {
 	errs := make([]error, len(t.members))
+	failure, ok := errors.AsType[*jobs.Failure](cause)
+	neverRan := ok && !failure.Ran
 	undo := func(i int) {
+		if neverRan { // the Job before: nothing was changed that could not be taken back
+			t.walks[i].Record.Barrier = false
+		}
 		errs[i] = t.walks[i].Fail(ctx, t.reason(i, cause), false)
 		t.results[i] = t.walks[i].told()
 	}
@@ -258,13 +267,14 @@ func (e *MemberError) Error() string { return e.Service + ": " + e.Err.Error() }
 
 func (e *MemberError) Unwrap() error { return e.Err }
 
-// Points at which members wait for each other, in their order: when the Job that
-// goes before has succeeded, before each weight, before the new version takes
+// Points at which members wait for each other, in their order: before the Job
+// that goes before, when it has succeeded, before each weight, before the new version takes
 // over, and before its release is good. Whoever skips some arrives at a later
 // one.
 const (
-	pointBegun  = 0
-	pointFirst  = 1
+	pointBefore = 0
+	pointBegun  = 1
+	pointFirst  = 2
 	pointApply  = 1000
 	pointFinish = 1001
 )

@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	killSample = flag.Int("kill.sample", 3, "how many points of each action are killed at; 0: every request, before and after")
+	killSample = flag.Int("kill.sample", 2, "how many points of each action are killed at; 0: every request, before and after")
 	killLanes  = flag.Int("kill.lanes", 1, "how many points of each action are tried at once")
 	killSeed   = flag.Uint64("kill.seed", 1, "chooses the sample")
 	killFrom   = flag.Int("kill.from", 1, "the first request to kill at")

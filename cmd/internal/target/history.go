@@ -55,14 +55,14 @@ func Lines(h release.History) string {
 	live, _ := h.Live()
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "release\tstatus\taction\timage\tcommit\tat (UTC)\ttook\twhy")
+	fmt.Fprintln(w, "release\tstatus\taction\timage\tcommit\tby\tat (UTC)\ttook\twhy\trun")
 	for _, r := range h {
 		state := string(r.Status)
 		if r.Revision == live.Revision {
 			state += ", live"
 		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Revision, state, r.Action, short(r.Image), shortCommit(r.Commit),
-			r.Started.UTC().Format("2006-01-02 15:04:05"), took(r), why(r))
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Revision, state, r.Action, short(r.Image), shortCommit(r.Commit), r.Actor,
+			r.Started.UTC().Format("2006-01-02 15:04:05"), took(r), why(r), r.Run)
 	}
 	_ = w.Flush()
 	return strings.TrimRight(b.String(), "\n")

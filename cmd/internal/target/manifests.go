@@ -34,6 +34,7 @@ type Manifests struct {
 	Host       *string
 	gateway    *manifests.GatewayName
 	before     *string
+	AllowOlder *bool
 	flags      *string
 
 	// What Read read.
@@ -63,6 +64,7 @@ func DeclareManifests(s *action.Spec) *Manifests {
 		gateway: action.Parsed(s, "gateway", "text", "the Gateway for `host`", manifests.ParseGateway, action.Example("infra/public")),
 		before: s.Text("before", "a manifest of a Job that must succeed before any object is changed (a migration); its log is streamed. Annotated `fibership.dev/barrier: \"true\"`, no rollback crosses this release",
 			action.Example("deploy/migrate.yaml")),
+		AllowOlder: s.Bool("allow-older", "let a commit through that is older than the one live", action.Default("false")),
 		flags: s.Text("flags", "a flagd flag file, JSON or YAML: released with the service as the ConfigMap `<service>-flags`; made manifests mount it at `/etc/flags` and point flagd's providers to it",
 			action.Example("deploy/flags.json")),
 	}

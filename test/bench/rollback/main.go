@@ -53,18 +53,25 @@ func run(ctx context.Context, ground *stage.Stage) error {
 	if *noKill {
 		return nil
 	}
-	killed, err := killAll(ctx, ground)
+	killed, failed, err := killAll(ctx, ground)
 	if err != nil {
 		return err
 	}
-	return ground.Tell("kill", "## Killed at any request\n\n"+machine+killed)
+	if err := ground.Tell("kill", "## Killed at any request\n\n"+machine+killed); err != nil {
+		return err
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d kills were not mended by the next run", failed)
+	}
+	return nil
 }
 
-// killAll tries the kill matrix and tells of it as Markdown.
-func killAll(ctx context.Context, ground *stage.Stage) (string, error) {
+// killAll tries the kill matrix and tells of it as Markdown, and how many
+// points failed.
+func killAll(ctx context.Context, ground *stage.Stage) (text string, failed int, err error) {
 	gateway, err := kill.ParseGateway(os.Getenv("FIBERSHIP_TEST_GATEWAY"))
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	victims := kill.Victims
 	if *killOnly != "" {
@@ -92,15 +99,15 @@ func killAll(ctx context.Context, ground *stage.Stage) (string, error) {
 	}
 	report, err := m.Run(ctx)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
-	var text strings.Builder
-	text.WriteString("Killed by SIGKILL at requests to the API server, before the server sees the request and after it has done it; then another run comes (`rollback` with `to: live`, the same run again, or a plain `rollback`, in turn).\n\n")
-	text.WriteString("| killed | requests of one run | points tried |\n|---|---:|---:|\n")
+	var b strings.Builder
+	b.WriteString("Killed by SIGKILL at requests to the API server, before the server sees the request and after it has done it; then another run comes (`rollback` with `to: live`, the same run again, or a plain `rollback`, in turn).\n\n")
+	b.WriteString("| killed | requests of one run | points tried |\n|---|---:|---:|\n")
 	for _, v := range victims {
-		fmt.Fprintf(&text, "| %s | %d | %d |\n", v.Name, counts[v.Name], tried[v.Name])
+		fmt.Fprintf(&b, "| %s | %d | %d |\n", v.Name, counts[v.Name], tried[v.Name])
 	}
-	fmt.Fprintf(&text, "\n| points tried | killed there | ended before | not on exactly one release after the next run | requests of users | lost |\n|---:|---:|---:|---:|---:|---:|\n| %d | %d | %d | %d | %d | %d |\n",
+	fmt.Fprintf(&b, "\n| points tried | killed there | ended before | not on exactly one release after the next run | requests of users | lost |\n|---:|---:|---:|---:|---:|---:|\n| %d | %d | %d | %d | %d | %d |\n",
 		report.Points, report.Reached, report.Points-report.Reached, len(report.Failed), report.Sent, report.Lost)
-	return text.String(), nil
+	return b.String(), len(report.Failed), nil
 }
