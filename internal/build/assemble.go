@@ -34,8 +34,8 @@ type blobs struct {
 
 // assemble compiles for every platform and makes the image: a plain one for
 // one platform, an index for several. All that needs no compiler is done
-// beside it.
-func (b *Build) assemble(ctx context.Context, main gobuild.Main, on base) (registry.Content, blobs, error) {
+// beside it. linked is told of each platform's image as soon as it is there.
+func (b *Build) assemble(ctx context.Context, main gobuild.Main, on base, linked func(v1.Image)) (registry.Content, blobs, error) {
 	below := sync.OnceValues(func() ([]image.Layer, error) { return b.below(main) })
 	var mu sync.Mutex
 	images := map[string]v1.Image{}
@@ -47,6 +47,7 @@ func (b *Build) assemble(ctx context.Context, main gobuild.Main, on base) (regis
 			if err != nil {
 				return err
 			}
+			linked(img)
 			mu.Lock()
 			defer mu.Unlock()
 			images[platform.String()] = img

@@ -104,6 +104,7 @@ type Registry interface {
 	Exists(ctx context.Context, digest name.Digest) error
 	Head(ctx context.Context, ref name.Reference) (*v1.Descriptor, error)
 	Manifest(ctx context.Context, ref name.Reference) ([]byte, v1.Descriptor, error)
+	PushBlobs(ctx context.Context, img v1.Image, repository name.Repository) error
 	Push(ctx context.Context, content registry.Content, repository name.Repository) (name.Digest, error)
 	Tag(ctx context.Context, tag name.Tag, content registry.Taggable) error
 }
@@ -190,7 +191,8 @@ func (b *Build) record(ctx context.Context, main gobuild.Main, k keys, result Re
 }
 
 // make tests and builds, side by side, while the registry may still be asked.
-// The first failure ends the others.
+// Of several platforms each is pushed when it is linked and the tests have
+// passed, but for what names its parts. The first failure ends the others.
 func (b *Build) make(ctx context.Context, main gobuild.Main, on base, search *search, result *Result) (registry.Content, error) {
 	var (
 		tests   gobuild.Tests
@@ -200,14 +202,33 @@ func (b *Build) make(ctx context.Context, main gobuild.Main, on base, search *se
 	)
 	defer timed(result.Seconds, "test and compile")()
 	group, ctx := errgroup.WithContext(ctx)
-	if b.Suite != nil {
+	passed := make(chan struct{})
+	if b.Suite == nil {
+		close(passed)
+	} else {
 		group.Go(func() (err error) {
-			tests, err = b.Test(ctx, *b.Suite)
+			if tests, err = b.Test(ctx, *b.Suite); err == nil {
+				close(passed)
+			}
 			return err
 		})
 	}
+	linked := func(img v1.Image) {
+		// One is pushed next in any case, and a repository may still have to be made.
+		if !b.Push || len(b.Platforms) == 1 || b.Create != nil {
+			return
+		}
+		group.Go(func() error {
+			select {
+			case <-passed:
+				return b.Registry.PushBlobs(ctx, img, b.Repository)
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		})
+	}
 	group.Go(func() (err error) {
-		content, parts, err = b.assemble(ctx, main, on)
+		content, parts, err = b.assemble(ctx, main, on, linked)
 		return err
 	})
 	group.Go(func() error {

@@ -76,6 +76,15 @@ func (c *Client) push(ctx context.Context, content Content, digest name.Digest) 
 	return c.put(ctx, digest, content)
 }
 
+// PushBlobs puts an image's layers and its configuration into repository, where
+// nothing names them yet: what Push needs to find there.
+func (c *Client) PushBlobs(ctx context.Context, img v1.Image, repository name.Repository) error {
+	if err := c.pushBlobs(ctx, img, repository); err != nil {
+		return fmt.Errorf("push %s: %w", repository, err)
+	}
+	return nil
+}
+
 func (c *Client) pushBlobs(ctx context.Context, img v1.Image, repository name.Repository) error {
 	layers, err := img.Layers()
 	if err != nil {
