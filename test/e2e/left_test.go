@@ -90,6 +90,29 @@ func TestServices_killedEndOnTheSameVersion(t *testing.T) {
 	}
 }
 
+// The Job before is run once, for the first; what it changed bars the way back
+// for all.
+func TestServices_aBarrierIsOneForAll(t *testing.T) {
+	p := newPair(t)
+	p.file("migrate.yaml", job("migrate", barrier, "work, 0s, '0'"))
+	o := p.run(0, "promote", p.together("strategy", "rolling", "before", "migrate.yaml"))
+	if n := strings.Count(o.Log, "ends with 0"); n != 1 {
+		t.Errorf("the Job ran %d times, want once; the log:\n%s", n, o.Log)
+	}
+	for _, service := range pairs {
+		if r := p.records(service)[0]; !r.Barrier || r.Before == "" {
+			t.Errorf("%s: release %d is no barrier", service, r.Revision)
+		}
+		o := p.run(1, "rollback", map[string]string{"service": service})
+		contains(t, o.Log, "release 2 is a barrier")
+	}
+	p.whole(2)
+	p.run(0, "promote", p.together("strategy", "rolling", "before", "migrate.yaml"))
+	if r := p.records("cart")[0]; r.Revision != 2 {
+		t.Errorf("release %d was made of what was live", r.Revision)
+	}
+}
+
 // signalled runs an action through a gate and signals it when a record is
 // written that is wanted; with held the server's answer never comes.
 func (p *place) signalled(s os.Signal, held bool, when func(release.Record) bool, action string, inputs map[string]string) runner.Outcome {
