@@ -65,7 +65,7 @@ func init() {
 // other: everything wrong is told before a cluster or a registry is asked.
 func read(ctx context.Context, r *action.Run, t deploy.Target, files *target.Manifests) error {
 	_, unreached := in.Other(r, "from-", *fromKubeconfig, *fromContext)
-	errs := []error{files.Read(ctx, r, t.Service), unreached}
+	errs := []error{files.Read(ctx, r, t.Service), unreached, compared(promote.Strategy(*strategy), *steps, *checks)}
 	wrong := func(input, expected string) { errs = append(errs, action.WrongInput(input, errors.New(expected))) }
 	if *route != "" && promote.Traffic(*traffics) != promote.Gateway {
 		wrong("route", "expected traffic: gateway beside it: nothing else steers a route")

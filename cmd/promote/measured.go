@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/fibership/fibership/cmd/internal/target"
@@ -10,6 +11,7 @@ import (
 	"github.com/fibership/fibership/internal/analysis"
 	"github.com/fibership/fibership/internal/deploy"
 	"github.com/fibership/fibership/internal/metrics"
+	"github.com/fibership/fibership/internal/promote"
 )
 
 // probeRate is how many requests a second probes send to each version.
@@ -22,6 +24,28 @@ func parseCheck(line string) (analysis.Check, error) {
 		return c, errors.New("how many requests a version gets beside another follows from its weight and says nothing of how good it is: compare error-rate or a latency, or give a limit such as rate > 10/s (deploy-staging compares the rate, in its load test)")
 	}
 	return c, err
+}
+
+// compared refuses checks that compare where nothing would stand beside that
+// could be compared with: they would be passed over.
+func compared(strategy promote.Strategy, steps []int, checks []analysis.Check) error {
+	why := ""
+	switch {
+	case strategy == promote.Rolling:
+		why = "under strategy: rolling nothing stands beside the new version to compare with"
+	case strategy == promote.BlueGreen:
+		why = "under strategy: blue-green there is nothing to compare with: of the two versions only one has traffic at a time"
+	case len(steps) == 0:
+		why = "with steps: 100% nothing stands beside the new version to compare with"
+	default:
+		return nil
+	}
+	for _, c := range checks {
+		if c.Baseline {
+			return action.WrongInput("analysis", fmt.Errorf("%q compares, and %s: expected a limit such as error-rate < 1%%, or strategy: canary with steps below 100%%", c.Text, why))
+		}
+	}
+	return nil
 }
 
 // measured is where the numbers come from. Checks on restarts alone need no

@@ -58,20 +58,23 @@ type Result struct {
 	Measured string  `json:"measured,omitempty"` // in the check's unit, e.g. "0.4%" or "212ms"
 	Detail   string  `json:"detail,omitempty"`   // why, in a sentence
 	Samples  int64   `json:"samples,omitempty"`
+	// Exempt says that the check is told and counts for nothing: it compares, and
+	// there is nothing to compare with yet. Its verdict is Inconclusive.
+	Exempt bool `json:"exempt,omitempty"`
 }
 
 // Together is the verdict over all results: Fail if any fails, else
 // Inconclusive if any is, else Pass. Without results it is Pass: nothing was
-// asked.
+// asked. What is exempt does not count.
 func Together(results []Result) Verdict {
 	all := Pass
 	for _, r := range results {
-		switch r.Verdict {
-		case Fail:
+		switch {
+		case r.Exempt:
+		case r.Verdict == Fail:
 			return Fail
-		case Inconclusive:
+		case r.Verdict == Inconclusive:
 			all = Inconclusive
-		case Pass:
 		}
 	}
 	return all

@@ -115,6 +115,7 @@ func (s *Session) Restore(ctx context.Context, b Back) (Plan, error) {
 	r.Restored, r.Before = found.Revision, found.Before
 	r.URL = Address(s.Service, objects)
 	r.Ramp = found.Taken()
+	r.Recheck = found.Recheck // what does not pass any more does not pass because it is restored
 	return Plan{Record: r, Objects: objects, Platforms: platforms, Warm: s.warm(found)}, nil
 }
 

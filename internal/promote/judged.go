@@ -20,9 +20,23 @@ func (w *walk) judged(step string, results []analysis.Result) analysis.Verdict {
 	return analysis.Together(results)
 }
 
+// uncompared tells of the comparisons that no step has judged, because nothing
+// stood beside to compare with: they are in the record, and count for nothing.
+func (w *walk) uncompared(step, why string) {
+	last := lastOf(w.Record.Checks)
+	var results []analysis.Result
+	for _, c := range w.plan.Checks {
+		if _, told := last[c.Text]; c.Baseline && !told {
+			w.Log.Linef("%s: not judged: %s", c.Text, why)
+			results = append(results, analysis.Result{Check: c.Text, Step: step, Detail: why, Exempt: true})
+		}
+	}
+	w.Record.Checks = bounded(slices.Concat(w.Record.Checks, results), mostResults)
+}
+
 // stepped is all results with a step's newest, which stand at the end.
 func stepped(all []analysis.Result, step string, results []analysis.Result) []analysis.Result {
-	all = slices.DeleteFunc(slices.Clone(all), func(r analysis.Result) bool { return r.Step == step })
+	all = slices.DeleteFunc(slices.Clone(all), func(r analysis.Result) bool { return r.Step == step && !r.Exempt })
 	for _, r := range results {
 		r.Step = step
 		all = append(all, r)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/fibership/fibership/internal/analysis"
 	"github.com/fibership/fibership/internal/deploy"
+	"github.com/fibership/fibership/internal/progress"
 )
 
 func result(check string, v analysis.Verdict) analysis.Result {
@@ -58,6 +59,33 @@ func TestJudged_changesNothingWhereThereWasNothingToJudge(t *testing.T) {
 	}
 	if told := w.told(); !told.Judged || told.Verdict != analysis.Inconclusive || len(told.Checks) != 1 {
 		t.Errorf("verdict = %v (%v), checks = %v", told.Verdict, told.Judged, told.Checks)
+	}
+}
+
+func TestUncompared_tellsOfComparisonsThatNoStepJudged(t *testing.T) {
+	t.Parallel()
+	const worse = "p95 worse-than baseline by 20%"
+	check, err := analysis.Parse(worse)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := &deploy.Session{Target: deploy.Target{Log: progress.Discard}}
+	first := &walk{Attempt: &deploy.Attempt{Session: session}, plan: Plan{Checks: []analysis.Check{check}}}
+	first.uncompared("watch", "first release: nothing to compare with")
+	first.judged("watch", nil)
+	if told := first.told(); len(told.Checks) != 1 || !told.Checks[0].Exempt || told.Checks[0].Step != "watch" || told.Judged {
+		t.Errorf("a first release: %+v", told.Result)
+	}
+	first.judged("watch", []analysis.Result{result("restarts < 1", analysis.Pass)})
+	if told := first.told(); told.Verdict != analysis.Pass || len(told.Checks) != 2 {
+		t.Errorf("a first release that passed its watch: %v, %+v", told.Verdict, told.Checks)
+	}
+
+	second := &walk{Attempt: &deploy.Attempt{Session: session}, plan: Plan{Checks: []analysis.Check{check}}}
+	second.judged("canary at 50%", []analysis.Result{result(worse, analysis.Pass)})
+	second.uncompared("watch", "first release: nothing to compare with")
+	if checks := second.told().Checks; len(checks) != 1 || checks[0].Exempt {
+		t.Errorf("what the canary's steps judged is told again: %+v", checks)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -55,6 +56,9 @@ func passed(h release.History, from deploy.Target, image string) (release.Record
 		return refuse("run deploy-staging first", "nothing of %s was ever released", where)
 	case live.Status != release.Succeeded:
 		return refuse("mend it and deploy again", "release %d of %s is live but %s: %s", live.Revision, where, live.Status, live.Failure)
+	case live.Relapsed():
+		return refuse("mend it and deploy again; or run deploy-staging once more as it is: if its tests pass, it may be promoted",
+			"release %d of %s passed, but not when it was tested again at %s: %s", live.Revision, where, live.Recheck.At.Format(time.DateTime), live.Recheck.Failure)
 	}
 	if image == "" {
 		return live, nil

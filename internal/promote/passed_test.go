@@ -21,6 +21,8 @@ func TestPassed_isWhatIsLiveAndNothingElse(t *testing.T) {
 	good2 := release.Record{Revision: 2, Status: release.Succeeded, Image: image("2")}
 	bad3 := release.Record{Revision: 3, Status: release.RolledBack, Base: 2, TookBack: true, Image: image("3"), Failure: "it crashed"}
 	kept3 := release.Record{Revision: 3, Status: release.Failed, Image: image("3"), Failure: "it crashed"}
+	relapsed2, recovered2 := good2, good2
+	relapsed2.Recheck, recovered2.Recheck = &release.Recheck{Failure: "it does not answer"}, &release.Recheck{}
 	under3 := release.Record{Revision: 3, Status: release.Underway, Step: deploy.StepApply, Image: image("3")}
 	for name, c := range map[string]struct {
 		h     release.History
@@ -32,6 +34,9 @@ func TestPassed_isWhatIsLiveAndNothingElse(t *testing.T) {
 		"what is live, by digest":              {release.History{good2, good1}, image("2"), 2, ""},
 		"by digest in another repository":      {release.History{good2, good1}, strings.Replace(image("2"), "ghcr.io/acme", "mirror.test/x", 1), 2, ""},
 		"a failed one after it was taken back": {release.History{bad3, good2}, "", 2, ""},
+		"what failed its tests since":          {release.History{relapsed2, good1}, "", 0, "it does not answer"},
+		"likewise, by digest":                  {release.History{relapsed2, good1}, image("2"), 0, "it does not answer"},
+		"what passed them again":               {release.History{recovered2, good1}, "", 2, ""},
 		"nothing yet":                          {nil, "", 0, "ever released"},
 		"what passed once":                     {release.History{good2, good1}, image("1"), 0, "release 2 with"},
 		"what failed":                          {release.History{bad3, good2}, image("3"), 0, "did not pass"},

@@ -219,6 +219,7 @@ func (w *walk) before(ctx context.Context) error {
 
 // watch judges the new version alone for a while after it took over.
 func (w *walk) watch(ctx context.Context) error {
+	w.uncompared(deploy.StepWatch, "first release: nothing to compare with")
 	if w.plan.Watch <= 0 {
 		return nil
 	}

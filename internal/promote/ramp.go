@@ -43,6 +43,7 @@ func (w *walk) ramp(ctx context.Context) (failed int, err error) {
 func (w *walk) open(ctx context.Context, n int) error {
 	what := "flag " + w.Record.Ramp[n].Flag
 	checks := absolute(w.plan.Checks)
+	w.uncompared(what, "no version without the flag stands beside to compare with")
 	if left := len(w.plan.Checks) - len(checks); left > 0 {
 		w.Log.Linef("%s: %d of the checks compare with a version that is not there any more, and are left out", what, left)
 	}

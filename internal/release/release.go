@@ -89,6 +89,7 @@ type Record struct {
 	Warm    *Warm             `json:"warm,omitempty"`  // the release before, where it was kept warm
 	Checks  []analysis.Result `json:"checks,omitempty"`
 	Load    *Load             `json:"load,omitempty"`    // its load test, nil: there was none
+	Recheck *Recheck          `json:"recheck,omitempty"` // how it fared when it was tested again, nil: it was not
 	Ramp    []Ramp            `json:"ramp,omitempty"`    // the flags that it opened, or found open
 	Objects []Object          `json:"objects,omitempty"` // in the order in which they are applied
 	Beside  []Object          `json:"beside,omitempty"`  // what stands beside the release while it is under way, a canary: removed when it ends
@@ -121,6 +122,17 @@ func (g *Group) Leader() string { return g.Services[0] }
 // Led is the leader's release, by which a member's own record of the group
 // tells that group from the same services' others.
 func (g *Group) Led(own Record) int { return cmp.Or(g.Revision, own.Revision) }
+
+// Recheck is the newest outcome of testing a release again that was live
+// already. Checks are then those of that time.
+type Recheck struct {
+	At      time.Time `json:"at"`
+	Run     string    `json:"run,omitempty"`     // link to the run
+	Failure string    `json:"failure,omitempty"` // why it does not pass any more, in a sentence; empty: it passed
+}
+
+// Relapsed says whether a release that succeeded failed its tests since.
+func (r Record) Relapsed() bool { return r.Recheck != nil && r.Recheck.Failure != "" }
 
 // Load is what a load test measured. The next release's is compared with it.
 type Load struct {

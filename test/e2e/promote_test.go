@@ -29,6 +29,24 @@ func TestPromote_refusesWhatDidNotPass(t *testing.T) {
 	p.nothing(p.production)
 }
 
+func TestPromote_refusesWhatDoesNotPassAnyMore(t *testing.T) {
+	p := newPlace(t)
+	one := p.image("1")
+	p.deploy(one, nil)
+	o := p.run(1, "deploy-staging", map[string]string{"image": one, "smoke-tests": "GET /status?code=404 => 200"})
+	outputs(t, o, map[string]string{"status": "failed", "release": "1"})
+	contains(t, o.Log, "does not pass any more")
+	o = p.run(1, "promote", map[string]string{"strategy": "rolling"})
+	outputs(t, o, map[string]string{"status": "refused"})
+	contains(t, o.Log, "release 1 of web in staging passed, but not when it was tested again", "GET /status?code=404 => 200")
+	p.nothing(p.production)
+
+	o = p.deploy(one, nil)
+	outputs(t, o, map[string]string{"status": "unchanged", "release": "1"})
+	o = p.run(0, "promote", map[string]string{"strategy": "rolling"})
+	outputs(t, o, map[string]string{"status": "succeeded", "image": one})
+}
+
 func TestPromote_walksTheCanaryUnderLoadAndLosesNoRequest(t *testing.T) {
 	p := newPlace(t)
 	one, two := p.image("1"), p.image("2")
@@ -125,10 +143,14 @@ func TestPromote_keepsWhatEveryStepCameTo(t *testing.T) {
 	const compared = "error-rate worse-than baseline by 50%"
 	p := newPlace(t)
 	p.deploy(p.image("1"), nil)
-	p.run(0, "promote", map[string]string{"strategy": "rolling"})
+	o := p.run(2, "promote", map[string]string{"strategy": "rolling", "analysis": compared})
+	contains(t, strings.Join(o.Errors(), "\n"), "analysis", "nothing stands beside")
+	o = p.run(0, "promote", map[string]string{"analysis": compared})
+	outputs(t, o, map[string]string{"status": "succeeded", "verdict": "none"})
+	contains(t, o.Outputs["checks"], compared, "first release: nothing to compare with", `"exempt":true`)
 	p.deploy(p.image("2"), nil)
 	// Nothing stands beside during the watch: what the canary came to is the verdict.
-	o := p.run(0, "promote", map[string]string{"steps": "50%", "analysis": compared, "metrics": "probe", "on-inconclusive": "hold"})
+	o = p.run(0, "promote", map[string]string{"steps": "50%", "analysis": compared, "metrics": "probe", "on-inconclusive": "hold"})
 	outputs(t, o, map[string]string{"status": "succeeded", "verdict": "pass"})
 	contains(t, o.Summary, "| ✅ | canary at 50% | `"+compared+"` |")
 	kept := p.history("production", p.production)[0].Checks

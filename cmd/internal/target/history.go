@@ -41,6 +41,9 @@ func link(text, url string) string {
 }
 
 func why(r release.Record) string {
+	if r.Relapsed() {
+		return "does not pass any more: " + r.Recheck.Failure
+	}
 	if r.Failure != "" {
 		return r.Failure
 	}
