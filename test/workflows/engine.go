@@ -130,6 +130,19 @@ func (e *Engine) docker(ctx context.Context, stdin io.Reader, stdout io.Writer, 
 	return nil
 }
 
+// kill ends every container that runs, as a lost runner does.
+func (e *Engine) kill(ctx context.Context) error {
+	var ids bytes.Buffer
+	if err := e.docker(ctx, nil, &ids, "ps", "--quiet"); err != nil {
+		return err
+	}
+	running := strings.Fields(ids.String())
+	if len(running) == 0 {
+		return errors.New("no container runs that could be killed")
+	}
+	return e.docker(ctx, nil, nil, append([]string{"kill", "--signal=KILL"}, running...)...)
+}
+
 // Close ends the daemon and with it every container, and removes what is of
 // no use to a later run.
 func (e *Engine) Close() error {

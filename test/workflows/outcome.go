@@ -87,10 +87,19 @@ func (o Outcome) Steps() string {
 }
 
 // Log is what act and the steps wrote, of all jobs.
-func (o Outcome) Log() string {
+func (o Outcome) Log() string { return o.log(func(event) bool { return true }) }
+
+// LogOf is that of one job.
+func (o Outcome) LogOf(job string) string {
+	return o.log(func(e event) bool { return e.JobID == job })
+}
+
+func (o Outcome) log(of func(event) bool) string {
 	var all strings.Builder
 	for _, e := range o.events {
-		fmt.Fprintf(&all, "[%s] %s\n", e.Job, strings.TrimRight(e.Message, "\r\n"))
+		if of(e) {
+			fmt.Fprintf(&all, "[%s] %s\n", e.Job, strings.TrimRight(e.Message, "\r\n"))
+		}
 	}
 	return all.String()
 }

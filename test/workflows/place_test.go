@@ -1,7 +1,9 @@
 package workflows
 
 import (
+	"context"
 	"crypto/rand"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -9,7 +11,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fibership/fibership/internal/history"
@@ -157,6 +161,41 @@ func (p *place) wantRunning(t *testing.T, namespace, image string) {
 	if running == 0 {
 		t.Errorf("nothing runs in %s", namespace)
 	}
+}
+
+// killBesideCanary kills what runs in containers once a canary serves in
+// production; the channel tells whether it did.
+func (p *place) killBesideCanary(t *testing.T) <-chan error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	killed := make(chan error, 1)
+	go func() {
+		defer cancel()
+		tick := time.NewTicker(200 * time.Millisecond)
+		defer tick.Stop()
+		for !p.canaryServes(ctx) {
+			select {
+			case <-ctx.Done():
+				killed <- fmt.Errorf("no canary served: %w", context.Cause(ctx))
+				return
+			case <-tick.C:
+			}
+		}
+		killed <- p.act.engine.kill(ctx)
+	}()
+	return killed
+}
+
+func (p *place) canaryServes(ctx context.Context) bool {
+	pods, err := p.Client.Kube.CoreV1().Pods(p.production).List(ctx, metav1.ListOptions{LabelSelector: "fibership.dev/track=canary"})
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(pods.Items, func(pod corev1.Pod) bool {
+		return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+		})
+	})
 }
 
 // newest is the newest release of the service in an environment.

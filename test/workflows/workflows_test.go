@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,7 +24,8 @@ func TestWorkflows(t *testing.T) {
 		{"the form shows what it would do", func(t *testing.T) { p.showsRollback(t, first, second) }},
 		{"the form brings an earlier release back", func(t *testing.T) { p.rollsBack(t, first) }},
 		{"what fails in staging goes no further", func(t *testing.T) { p.stopsInStaging(t, first, second) }},
-		{"what fails in production is taken back and settled", func(t *testing.T) { p.settles(t, first) }},
+		{"what fails in production is taken back", func(t *testing.T) { p.takesBack(t, first) }},
+		{"what a killed promotion left is settled", func(t *testing.T) { p.settles(t, first) }},
 	} {
 		if !t.Run(chapter.name, chapter.test) {
 			t.FailNow()
@@ -140,7 +142,7 @@ func (p *place) stopsInStaging(t *testing.T, first, second string) {
 	p.wantRunning(t, p.production, first)
 }
 
-func (p *place) settles(t *testing.T, first string) {
+func (p *place) takesBack(t *testing.T, first string) {
 	p.version(t, "4", "production")
 	o := p.run(t, "ship.yml", "push", nil, map[string]string{
 		"build": "success", "staging": "success", "production": "failure", "settle": "success",
@@ -157,4 +159,28 @@ func (p *place) settles(t *testing.T, first string) {
 	if r := p.newest(t, "production", p.production); r.Status != release.RolledBack {
 		t.Errorf("the aborted release is recorded as %s", r.Status)
 	}
+}
+
+// settles lets the promotion's container die while its canary serves: nobody
+// but the pipeline's last job is there to take that back.
+func (p *place) settles(t *testing.T, first string) {
+	p.version(t, "5", "")
+	killed := p.killBesideCanary(t)
+	o := p.run(t, "ship.yml", "push", nil, map[string]string{
+		"build": "success", "staging": "success", "production": "failure", "settle": "success",
+	})
+	if err := <-killed; err != nil {
+		t.Fatal(err)
+	}
+	if status := o.Output("production", "promote", "status"); status != "" {
+		t.Errorf("the promotion was killed and still told its status, %q", status)
+	}
+	r := p.newest(t, "production", p.production)
+	if r.Status != release.RolledBack || r.Image != o.Output("build", "build", "image") || !strings.Contains(r.Failure, "the run died at step") {
+		t.Errorf("release %d of %s is recorded as %s: %s", r.Revision, r.Image, r.Status, r.Failure)
+	}
+	if left := fmt.Sprintf("release %d was left at step", r.Revision); !strings.Contains(o.LogOf("settle"), left) {
+		t.Errorf("the last job does not tell %q:\n%s", left, o.LogOf("settle"))
+	}
+	p.wantRunning(t, p.production, first)
 }
