@@ -178,7 +178,7 @@ func TestReal_smokeRequestsGoThroughTheAPIServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	result := make(chan analysis.Result, 1)
-	go func() { result <- smoke.Run(t.Context(), client, base) }() // before there is a pod
+	go func() { result <- smoke.Run(t.Context(), client, base, progress.Hide(nil)) }() // before there is a pod
 	web(t, c, testcluster.Push(t, "metrics-web"), "a")
 	if got := <-result; got.Verdict != analysis.Pass {
 		t.Errorf("while the service comes up: %+v", got)
@@ -193,7 +193,7 @@ func TestReal_smokeRequestsGoThroughTheAPIServer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := smoke.Run(t.Context(), client, base); got.Verdict != want {
+		if got := smoke.Run(t.Context(), client, base, progress.Hide(nil)); got.Verdict != want {
 			t.Errorf("%s: got %+v, want %v", line, got, want)
 		}
 	}
