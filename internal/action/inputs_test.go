@@ -186,9 +186,19 @@ func TestInputs_unknownFlagsAndStrayArgumentsAreMistakes(t *testing.T) {
 func TestInputs_whatIsNoFlagEndsTheRunAndShowsNoValue(t *testing.T) {
 	const secret = "hunter2secret"
 	for _, args := range [][]string{
-		{"---x"}, {"--=x"}, {"-=x"}, {"---"}, {"----"}, {"-=", "-=", "--="},
-		{"---kubeconfig=" + secret}, {"---kubeconfig", secret}, {"--=" + secret}, {"-=" + secret},
-		{"--", "--kubeconfig=" + secret}, {"--", "-=" + secret}, {"--nope", "---kubeconfig=" + secret},
+		{"---x"},
+		{"--=x"},
+		{"-=x"},
+		{"---"},
+		{"----"},
+		{"-=", "-=", "--="},
+		{"---kubeconfig=" + secret},
+		{"---kubeconfig", secret},
+		{"--=" + secret},
+		{"-=" + secret},
+		{"--", "--kubeconfig=" + secret},
+		{"--", "-=" + secret},
+		{"--nope", "---kubeconfig=" + secret},
 		{"--image", "x", "---kubeconfig=" + secret, "--replicas", "1", "---kubeconfig=" + secret},
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {

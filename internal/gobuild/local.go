@@ -40,7 +40,7 @@ func localModules(work string, dirs ...string) (found []string, err error) {
 		seen[dir] = true
 		found = append(found, dir)
 		name := filepath.Join(dir, "go.mod")
-		content, err := os.ReadFile(name)
+		content, err := os.ReadFile(name) //nolint:gosec // the go command reads the same
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

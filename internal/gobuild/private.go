@@ -95,11 +95,11 @@ func (t *Toolchain) Authorize(ctx context.Context, private Private) (release fun
 	if another && t.tests != nil {
 		t.tests.places = append(t.tests.places, "NETRC=")
 	}
-	if err := os.WriteFile(file, content, 0o600); err != nil {
-		return release, errors.Join(err, os.Remove(file))
+	if err := os.WriteFile(file, content, 0o600); err != nil { //nolint:gosec // in the home that we made
+		return release, errors.Join(err, os.Remove(file)) //nolint:gosec // likewise
 	}
 	before := release
-	return func() { _ = os.Remove(file); before() }, t.own(file)
+	return func() { _ = os.Remove(file); before() }, t.own(file) //nolint:gosec // likewise
 }
 
 // givenNetrc reads the netrc file that the job brings, nil where there is none:

@@ -194,7 +194,7 @@ func (t *Toolchain) own(path string) error {
 	if t.user == nil {
 		return nil
 	}
-	return os.Chown(path, int(t.user.id), int(t.user.id))
+	return os.Chown(path, int(t.user.id), int(t.user.id)) //nolint:gosec // what we made ourselves
 }
 
 // regular opens a file that the toolchain wrote. Code that ran as its owner

@@ -141,7 +141,7 @@ func (w *walk) told() Result {
 	if w.Attempt == nil {
 		return Result{Result: w.result}
 	}
-	result := w.Attempt.Result(w.result)
+	result := w.Result(w.result)
 	result.Verdict, result.Judged = w.verdict, w.analysed
 	return Result{Result: result, Samples: w.trace.samples}
 }
