@@ -82,6 +82,6 @@ func TestLoad_wrongInputsAreToldBeforeAnything(t *testing.T) {
 	o := p.run(2, "deploy-staging", map[string]string{"image": p.image("1"), "load": "rate=fast", "thresholds": "p95 < fast\nquery(\"up\") > 0", "load-from": "moon"})
 	contains(t, strings.Join(o.Errors(), "\n"), "load", "rate=", "thresholds", "load-from")
 	o = p.run(2, "deploy-staging", map[string]string{"image": p.image("1"), "thresholds": "p95 < 1s"})
-	contains(t, strings.Join(o.Errors(), "\n"), "thresholds", "give the input load")
+	contains(t, strings.Join(o.Errors(), "\n"), "thresholds", "expected the input load beside them")
 	p.nothing(p.staging)
 }
