@@ -23,7 +23,7 @@ const dryRunsAtOnce = 8
 // after the applying is spent on dry runs.
 const (
 	fewest = 550
-	around = 70 // requests of a deploy beside those for each object, kind and check; those that renew the lock are more where it takes long
+	around = 49 // requests of a deploy beside those for each object, kind and check; some renew the lock
 )
 
 // try lets the API server judge the objects that would be sent, by its dry run:

@@ -105,7 +105,7 @@ func (l *Lock) Until(ctx context.Context) (time.Time, error) {
 // Lost is closed when the lock is lost to another one.
 func (l *Lock) Lost() <-chan struct{} { return l.gone }
 
-// Asked tells who asks for the lock to be given up, within two seconds. To
+// Asked tells who asks for the lock to be given up, with the next renewal. To
 // heed it is the holder's own affair.
 func (l *Lock) Asked() <-chan Ask { return l.asked }
 

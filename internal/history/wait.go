@@ -25,10 +25,10 @@ type times struct {
 	tell   time.Duration // how often they are told that they wait
 }
 
-// standard: a runner may miss several renewals. After a kill the next waits
+// standard: a runner may miss a renewal. After a kill the next waits
 // 15 s, and 3 s more for each that died in line before him.
 var standard = times{
-	good: 15 * time.Second, renew: 2 * time.Second, answer: 5 * time.Second, margin: 6 * time.Second, spare: time.Second,
+	good: 15 * time.Second, renew: 5 * time.Second, answer: 5 * time.Second, margin: 6 * time.Second, spare: time.Second,
 	poll: time.Second, turn: 3 * time.Second, tell: 10 * time.Second,
 }
 

@@ -25,8 +25,10 @@ func many(n int, text string) string {
 	return b.String()
 }
 
+// The longer a deploy takes the oftener it renews its lock, so this one does not
+// share the machine.
 func TestDeploy_boundsItsRequests(t *testing.T) {
-	p := newPlace(t)
+	p := newPlaceAlone(t)
 	p.timeout = "3m"
 	image := p.image("1")
 	count := func(text, status string) []string {

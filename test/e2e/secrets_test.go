@@ -63,10 +63,9 @@ func hides(t *testing.T, secret string, o runner.Outcome, histories ...release.H
 
 const planted = "pl4nted/Value+77"
 
-// A busy node holds its events back, so this one does not share the machine.
 func TestDeploy_hidesWhatAProbePrints(t *testing.T) {
-	p := newPlaceAlone(t)
-	p.timeout = "12s"
+	p := newPlace(t)
+	p.timeout = "15s"
 	p.give(p.staging, "GREET", planted)
 	p.file("web.yaml", secretive(`{configMapRef: {name: settings}}`, "",
 		"httpGet: {path: /readyz, port: 3000}", `exec: {command: [/web, fetch, "http://127.0.0.1:3000/"]}`,
