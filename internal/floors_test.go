@@ -21,7 +21,7 @@ const module = "github.com/fibership/fibership/"
 // below its own floor; on one floor, only what beside names.
 var floors = [][]string{
 	{"internal/progress", "internal/analysis", "internal/release", "internal/image", "internal/flags"},
-	{"internal/gobuild", "internal/registry", "internal/ecr", "internal/cluster", "internal/manifests", "internal/history", "internal/rollout", "internal/jobs", "internal/preflight", "internal/traffic", "internal/metrics", "internal/load", "internal/github"},
+	{"internal/gobuild", "internal/registry", "internal/ecr", "internal/cluster", "internal/manifests", "internal/history", "internal/rollout", "internal/jobs", "internal/preflight", "internal/traffic", "internal/metrics", "internal/load", "internal/github", "internal/veil"},
 	{"internal/build", "internal/deploy", "internal/promote"},
 	{"cmd"},
 }
@@ -36,7 +36,8 @@ var beside = map[string][]string{
 	"internal/preflight": {"internal/cluster", "internal/manifests"},
 	"internal/traffic":   {"internal/cluster"},
 	"internal/manifests": {},
-	"internal/promote":   {"internal/deploy"}, // a promotion is a deploy with a walk before it
+	"internal/veil":      {"internal/manifests"}, // pods name the Secrets that they are given
+	"internal/promote":   {"internal/deploy"},    // a promotion is a deploy with a walk before it
 }
 
 // edge is the one package that only cmd may import.

@@ -91,7 +91,7 @@ func (s *Session) compareTo(ctx context.Context, base release.Record, wanted []*
 	}
 	s.looked = requests
 	maps.Copy(live, found)
-	s.veil.cover(slices.AppendSeq(slices.Clone(wanted), maps.Values(live))...)
+	s.veil.Cover(slices.AppendSeq(slices.Clone(wanted), maps.Values(live))...)
 	changes := compare(wanted, base.Objects, known, live, s.needed())
 	for i, c := range changes {
 		changes[i].owner = s.owner(c)

@@ -30,7 +30,7 @@ func (s *Session) differences(changes []Change) []Change {
 			continue
 		}
 		told++
-		c.Diff = s.veil.known(c.difference())
+		c.Diff = s.veil.Known(c.difference())
 	}
 	return changes
 }

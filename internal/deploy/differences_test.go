@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/fibership/fibership/internal/release"
+	"github.com/fibership/fibership/internal/veil"
 )
 
 func configured(kind, name string, data map[string]any) *unstructured.Unstructured {
@@ -18,7 +19,7 @@ func configured(kind, name string, data map[string]any) *unstructured.Unstructur
 
 func TestDifferences_areBoundedAndHoldNoSecret(t *testing.T) {
 	t.Parallel()
-	s := &Session{veil: newVeil(Target{Service: "web", Namespace: "shop"})}
+	s := &Session{veil: veil.New(nil, "shop", "web")}
 	lines := map[string]any{}
 	for i := range 500 {
 		lines[fmt.Sprintf("key-%03d", i)] = "value"
@@ -40,7 +41,7 @@ func TestDifferences_areBoundedAndHoldNoSecret(t *testing.T) {
 	for _, c := range changes {
 		for _, u := range []*unstructured.Unstructured{c.Live, c.Wanted} {
 			if u != nil {
-				s.veil.cover(u)
+				s.veil.Cover(u)
 			}
 		}
 	}

@@ -67,14 +67,14 @@ func (t integration) Run(ctx context.Context, s *Session, _ *release.Record) ([]
 // Secrets that it is given is not shown.
 func (s *Session) run(ctx context.Context, j *jobs.Job) error {
 	defer s.Log.Group(fmt.Sprintf("Job %s (%s)", j.GetName(), j.For))()
-	s.veil.cover(j.Unstructured)
+	s.veil.Cover(j.Unstructured)
 	o := s.jobOptions(ctx)
 	o.Log = progress.Hiding(s.Log, o.Hide)
 	return j.Run(ctx, s.Cluster, o)
 }
 
 func (s *Session) jobOptions(ctx context.Context) jobs.Options {
-	return jobs.Options{Namespace: s.Namespace, Labels: s.labels(), Timeout: s.Timeout, Log: s.Log, Hide: s.veil.foreign(ctx)}
+	return jobs.Options{Namespace: s.Namespace, Labels: s.labels(), Timeout: s.Timeout, Log: s.Log, Hide: s.veil.Foreign(ctx)}
 }
 
 // admit refuses a Job that could not run here, before anything is written.

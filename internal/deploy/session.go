@@ -8,10 +8,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fibership/fibership/internal/analysis"
 	"github.com/fibership/fibership/internal/cluster"
 	"github.com/fibership/fibership/internal/history"
 	"github.com/fibership/fibership/internal/progress"
 	"github.com/fibership/fibership/internal/release"
+	"github.com/fibership/fibership/internal/veil"
 )
 
 // Keep is the number of releases that a history holds.
@@ -38,7 +40,7 @@ type Session struct {
 	scaled   scaled // as last asked
 	scaledAt time.Time
 
-	veil  *veil
+	veil  *veil.Veil // before what it tells of Secrets
 	store *history.Store
 	lock  *history.Lock // nil in a session that only looks
 }
@@ -85,9 +87,21 @@ func Open(ctx context.Context, t Target, needs ...cluster.Access) (*Session, err
 
 // newSession hides from the log what the session comes to know of Secrets.
 func newSession(t Target, store *history.Store, lock *history.Lock) *Session {
-	veil := newVeil(t)
-	t.Log = progress.Hiding(t.Log, veil.known)
-	return &Session{Target: t, veil: veil, store: store, lock: lock}
+	hidden := veil.New(t.Cluster.Kube, t.Namespace, t.Service, t.Environment, t.Namespace)
+	t.Log = progress.Hiding(t.Log, hidden.Known)
+	return &Session{Target: t, veil: hidden, store: store, lock: lock}
+}
+
+// Clean is err without the values of Secrets that are known.
+func (s *Session) Clean(err error) error { return s.veil.Error(err) }
+
+// cleanChecks is checks without them.
+func (s *Session) cleanChecks(checks []analysis.Result) []analysis.Result {
+	checks = slices.Clone(checks)
+	for i := range checks {
+		checks[i].Detail = s.veil.Known(checks[i].Detail)
+	}
+	return checks
 }
 
 // Close hands the lock back, also after a cancel. A lock that cannot be handed

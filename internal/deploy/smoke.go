@@ -51,7 +51,7 @@ func (t smoke) Run(ctx context.Context, s *Session, _ *release.Record) ([]analys
 	}
 	var results []analysis.Result
 	for _, test := range t.tests {
-		result := test.Run(ctx, client, base, s.veil.foreign(ctx))
+		result := test.Run(ctx, client, base, s.veil.Foreign(ctx))
 		s.Log.Linef("smoke test %s: %s %s", result.Check, result.Verdict, result.Detail)
 		results = append(results, result)
 	}

@@ -49,7 +49,7 @@ func (a *Attempt) ServeBeside(ctx context.Context) error {
 }
 
 func (s *Session) serve(ctx context.Context, objects []release.Object) error {
-	return rollout.Wait(ctx, s.Cluster, objects, rollout.Options{Timeout: s.Timeout, Log: s.Log, Hide: s.veil.foreign(ctx)})
+	return rollout.Wait(ctx, s.Cluster, objects, rollout.Options{Timeout: s.Timeout, Log: s.Log, Hide: s.veil.Foreign(ctx)})
 }
 
 // fresh is the workloads that run the new version at this moment.
@@ -70,7 +70,7 @@ func (a *Attempt) Healthy(ctx context.Context) error {
 	}
 	for i, j := range judgements {
 		if j.State == rollout.Doomed {
-			return rollout.Wait(ctx, a.Cluster, fresh[i:i+1], rollout.Options{Timeout: evidenceWithin, Log: a.Log, Hide: a.veil.foreign(ctx)})
+			return rollout.Wait(ctx, a.Cluster, fresh[i:i+1], rollout.Options{Timeout: evidenceWithin, Log: a.Log, Hide: a.veil.Foreign(ctx)})
 		}
 	}
 	return nil

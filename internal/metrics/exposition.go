@@ -165,7 +165,7 @@ func (c *counts) countRequests(f *dto.MetricFamily, own string) bool {
 		}
 		status, ok := label(m, "http_response_status_code", "status_code", "code", "status")
 		if !ok {
-			c.unknownStatus = true
+			c.unknownStatus = c.unknownStatus || n > 0 // none are none, whatever their status
 			continue
 		}
 		c.requests += n

@@ -198,6 +198,9 @@ shop_seconds_count{code="200"} 9
 `,
 			names: Names{Requests: "shop_seconds_count", Latency: "shop_seconds_bucket"}, requests: 9, latencies: 9,
 		},
+		"none yet, told by a histogram without a status": {
+			text: "# TYPE http_requests_total counter\n# TYPE http_request_duration_seconds histogram\nhttp_request_duration_seconds_bucket{le=\"+Inf\"} 0\nhttp_request_duration_seconds_count 0\n",
+		},
 		"nonsense": {text: "http_requests_total{code=\"200\"} NaN\nhttp_requests_total{code=\"201\"} -4\nhttp_requests_total{code=\"202\"} +Inf\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -205,7 +208,7 @@ shop_seconds_count{code="200"} 9
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got.requests != c.requests || got.errors != c.errors || got.buckets[math.Inf(1)] != c.latencies {
+			if got.unknownStatus || got.requests != c.requests || got.errors != c.errors || got.buckets[math.Inf(1)] != c.latencies {
 				t.Errorf("got %+v", got)
 			}
 		})

@@ -104,7 +104,7 @@ func (f *flaky) serve(r *http.Request) (*http.Response, error) {
 
 func (f *flaky) client(patience time.Duration) *Client {
 	c := New(Options{Patience: patience})
-	c.network = &hinter{f}
+	c.network = newNetwork(f)
 	return c
 }
 

@@ -64,9 +64,14 @@ func New(options Options) *Client {
 		keys:     keychain{given: options.Credentials, log: log, told: &sync.Map{}},
 		patience: options.Patience,
 		log:      log,
-		network:  &hinter{newTransport()},
+		network:  newNetwork(newTransport()),
 		sessions: map[session]*login{},
 	}
+}
+
+// newNetwork is what all sessions of a client share.
+func newNetwork(transport http.RoundTripper) http.RoundTripper {
+	return newGreeter(&hinter{&staller{transport}})
 }
 
 // newTransport is the default one, but for a registry that takes a request

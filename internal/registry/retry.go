@@ -112,6 +112,8 @@ func isTrouble(err error) bool {
 		request     *url.Error
 	)
 	switch {
+	case errors.Is(err, errStalled):
+		return true
 	case errors.Is(err, context.Canceled):
 		return false
 	case errors.As(err, &certificate), errors.As(err, &authority):
@@ -140,10 +142,16 @@ func troubleStatus(e *transport.Error) bool {
 		return true
 	case http.StatusNotFound, http.StatusRequestedRangeNotSatisfiable, http.StatusBadRequest:
 		// An upload that the registry no longer knows, or knows otherwise, is
-		// begun anew; a POST is no upload yet.
-		return e.Request != nil && e.Request.Method != http.MethodPost && strings.Contains(e.Request.URL.Path, "/blobs/uploads/")
+		// begun anew.
+		return e.Request != nil && isUpload(e.Request)
 	}
 	return false
+}
+
+// isUpload says whether a request sends a blob. Where to is the registry's own
+// choice, by the answer to the POST that begins an upload.
+func isUpload(r *http.Request) bool {
+	return r.Method == http.MethodPatch || r.Method == http.MethodPut && !strings.Contains(r.URL.Path, "/manifests/")
 }
 
 // hintKey finds in a request's context where its Retry-After is kept.

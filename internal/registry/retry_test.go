@@ -30,6 +30,8 @@ func TestIsTrouble_knowsWhatPassesByItself(t *testing.T) {
 		"too many requests":            {status("GET", "/v2/", 429), true},
 		"upload that is forgotten":     {status("PATCH", upload, 404), true},
 		"upload of another size":       {status("PUT", upload, 416), true},
+		"upload to another place":      {status("PUT", "/artifacts-uploads/1", 404), true},
+		"upload that stalls":           {request(errStalled), true},
 		"manifest that is not there":   {status("GET", "/v2/acme/orders/manifests/v1", 404), false},
 		"repository that is not there": {status("POST", "/v2/acme/orders/blobs/uploads/", 404), false},
 		"wrong password":               {status("GET", "/v2/", 401), false},

@@ -13,14 +13,15 @@ import (
 // killed one has left in the history; without a number where the next run is
 // to make one anew.
 func expected(left release.History, v Victim, inputs map[string]string, next Next) (release.Record, error) {
-	if next == Again && v.Action != "rollback" {
+	if next == Again && v.Action != "rollback" && v.Exit == 0 {
 		return release.Record{Image: inputs["image"]}, nil
 	}
 	live, ok := left.Live()
 	if !ok {
 		return live, errors.New("nothing was live when the run was killed")
 	}
-	settles := next == Settle || next == Again && inputs["to"] == deploy.Live
+	// A run that fails once more ends what it finds and leaves nothing of its own.
+	settles := next == Settle || next == Again && (v.Exit != 0 || inputs["to"] == deploy.Live)
 	newest, _ := left.Newest()
 	switch {
 	case newest.Status != release.Underway && settles:

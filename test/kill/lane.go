@@ -28,9 +28,11 @@ type Victim struct {
 	Name   string // for people
 	Action string
 	Inputs map[string]string
-	Wreck  *Wreck // what it finds; nil: all is in order
-	Rename bool   // each release's Deployment has another name than the one before
-	Routed bool   // users come by a gateway, which the release's route is for
+	Exit   int     // the exit code with which it ends by itself
+	Of     *Victim // of a rollback: what brought the release that it leaves; nil: deploy-staging
+	Wreck  *Wreck  // what it finds; nil: all is in order
+	Rename bool    // each release's Deployment has another name than the one before
+	Routed bool    // users come by a gateway, which the release's route is for
 }
 
 // Wreck is what a run that was killed before has left.
@@ -43,12 +45,22 @@ type Wreck struct {
 var Victims = []Victim{
 	{Name: "deploy-staging", Action: "deploy-staging"},
 	{Name: "deploy-staging under another name", Action: "deploy-staging", Rename: true},
+	tested,
+	{Name: "deploy-staging whose tests fail", Action: "deploy-staging", Exit: 1, Inputs: map[string]string{"integration-tests": "fails.yaml"}},
 	{Name: "promote rolling", Action: "promote", Inputs: map[string]string{"strategy": "rolling", "watch": "1s"}},
 	canary,
+	{Name: "promote canary that is aborted", Action: "promote", Exit: 1, Inputs: map[string]string{
+		"strategy": "canary", "steps": "50%", "step-duration": "1s", "watch": "1s", "analysis": "p50 < 1us",
+	}},
 	blueGreen,
 	gateway,
+	{Name: "promote blue-green by gateway", Action: "promote", Routed: true, Inputs: map[string]string{
+		"strategy": "blue-green", "traffic": "gateway", "step-duration": "1s", "watch": "1s", "port": "3000",
+	}},
 	ramp,
+	keeping,
 	{Name: "rollback", Action: "rollback"},
+	{Name: "rollback to a warm release", Action: "rollback", Of: &keeping},
 	{Name: "settling a canary", Action: "rollback", Inputs: map[string]string{"to": "live"}, Wreck: &Wreck{Of: canary, At: Point{Line: "canary?fieldManager", Moment: Answered}}},
 	{Name: "settling green", Action: "rollback", Inputs: map[string]string{"to": "live"}, Wreck: &Wreck{Of: blueGreen, At: Point{Line: "/deployments/web?fieldManager", Moment: Answered}}},
 	{Name: "settling a route", Action: "rollback", Inputs: map[string]string{"to": "live"}, Routed: true, Wreck: &Wreck{Of: gateway, At: Point{Line: "/httproutes/web?fieldManager", Moment: Answered}}},
@@ -62,11 +74,26 @@ var (
 	}}
 )
 
+// tested has a Job before it, smoke tests and a Job after it.
+var tested = Victim{Name: "deploy-staging with tests", Action: "deploy-staging", Inputs: map[string]string{
+	"before": "before.yaml", "smoke-tests": "GET / => 200", "integration-tests": "passes.yaml",
+}}
+
+// keeping leaves the release before it running, without traffic.
+var keeping = Victim{Name: "promote keeping the release before", Action: "promote", Inputs: map[string]string{
+	"strategy": "rolling", "watch": "1s", "keep-previous": "10m",
+}}
+
 var canary = Victim{Name: "promote canary", Action: "promote", Inputs: map[string]string{"strategy": "canary", "steps": "50%", "step-duration": "1s", "watch": "1s"}}
 
 var ramp = Victim{Name: "promote with a ramp", Action: "promote", Inputs: map[string]string{
 	"strategy": "rolling", "watch": "1s", "step-duration": "1s", "flags": "flags.json", "ramp": "new: 50%, 100%",
 }}
+
+// promotes says whether the victim, or what goes before it, takes from staging.
+func (v Victim) promotes() bool {
+	return v.Action == "promote" || v.Of != nil && v.Of.promotes() || v.Wreck != nil && v.Wreck.Of.promotes()
+}
 
 // lane is one service with a history, in namespaces of its own, that is
 // brought from one point to the next.
@@ -96,7 +123,7 @@ func newLane(ctx context.Context, m *Matrix, v Victim) (*lane, error) {
 		return l, err
 	}
 	for i := range l.images {
-		if v.Action == "promote" || v.Wreck != nil && v.Wreck.Of.Action == "promote" {
+		if v.promotes() {
 			if l.sources[i], err = l.namespace(ctx); err != nil {
 				return l, err
 			}
@@ -167,10 +194,17 @@ func (l *lane) want(v Victim) error {
 	if l.gateway != nil {
 		text += route(l.gateway.Namespace, l.gateway.Name, l.host())
 	}
-	return errors.Join(
-		os.WriteFile(filepath.Join(l.workspace, "web.yaml"), []byte(text), 0o600),
-		os.WriteFile(filepath.Join(l.workspace, "flags.json"), []byte(flagFile(l.made)), 0o600),
-	)
+	var errs []error
+	for name, content := range map[string]string{
+		"web.yaml":    text,
+		"flags.json":  flagFile(l.made),
+		"before.yaml": job("before", 0),
+		"passes.yaml": job("passes", 0),
+		"fails.yaml":  job("fails", 4),
+	} {
+		errs = append(errs, os.WriteFile(filepath.Join(l.workspace, name), []byte(content), 0o600))
+	}
+	return errors.Join(errs...)
 }
 
 // inputs is what every use of an action here has, and what is particular.
@@ -196,9 +230,14 @@ func (l *lane) step(action string, inputs map[string]string) runner.Step {
 
 // must runs an action that has to succeed.
 func (l *lane) must(ctx context.Context, action string, inputs map[string]string) (runner.Outcome, error) {
+	return l.exits(ctx, 0, action, inputs)
+}
+
+// exits runs an action that has to end with the exit code.
+func (l *lane) exits(ctx context.Context, code int, action string, inputs map[string]string) (runner.Outcome, error) {
 	o, err := l.step(action, inputs).Run(ctx)
-	if err == nil && o.Exit != 0 {
-		err = fmt.Errorf("%s ended with exit code %d; its log:\n%s", action, o.Exit, o.Log)
+	if err == nil && o.Exit != code {
+		err = fmt.Errorf("%s ended with exit code %d, not %d; its log:\n%s", action, o.Exit, code, o.Log)
 	}
 	return o, err
 }

@@ -75,3 +75,15 @@ spec:
 func flagFile(n int) string {
 	return fmt.Sprintf(`{"flags": {"new": {"state": "ENABLED", "variants": {"on": true, "off": false}, "defaultVariant": "off", "metadata": {"n": %d}}}}`, n)
 }
+
+// job is one that works for a moment and ends with the exit code.
+func job(name string, exit int) string {
+	return fmt.Sprintf(`apiVersion: batch/v1
+kind: Job
+metadata: {name: %[1]s}
+spec:
+  template:
+    spec:
+      containers: [{name: %[1]s, image: IMAGE, args: [work, 200ms, "%[2]d"]}]
+`, name, exit)
+}

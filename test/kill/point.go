@@ -4,11 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/fibership/fibership/internal/release"
+	"github.com/fibership/fibership/internal/traffic"
 	"github.com/fibership/fibership/test/loadgen"
 	"github.com/fibership/fibership/test/runner"
 )
@@ -83,11 +89,11 @@ func (l *lane) killAndMend(ctx context.Context, v Victim, inputs map[string]stri
 	switch {
 	case err != nil:
 		return err
-	case tried.At == "" && killed.Exit != 0:
+	case tried.At == "" && killed.Exit != v.Exit:
 		return fmt.Errorf("%s ended by itself with exit code %d", v.Action, killed.Exit)
 	case tried.At != "" && tried.Point.Moment == Cancelled && killed.ended > cancelWithin:
 		return fmt.Errorf("%s ended %v after its cancel", v.Action, killed.ended)
-	case tried.At != "" && tried.Point.Moment == Cancelled && killed.Exit != 130 && killed.Exit != 0:
+	case tried.At != "" && tried.Point.Moment == Cancelled && killed.Exit != 130 && killed.Exit != v.Exit:
 		return fmt.Errorf("%s was cancelled and ended with exit code %d", v.Action, killed.Exit)
 	}
 	left, err := l.store().List(ctx)
@@ -98,15 +104,15 @@ func (l *lane) killAndMend(ctx context.Context, v Victim, inputs map[string]stri
 	if err != nil {
 		return err
 	}
-	action, then := v.Action, inputs
+	action, then, exit := v.Action, inputs, v.Exit
 	switch tried.Next {
 	case Settle, nexts:
-		action, then = "rollback", map[string]string{"to": "live"}
+		action, then, exit = "rollback", map[string]string{"to": "live"}, 0
 	case Rollback:
-		action, then = "rollback", nil
+		action, then, exit = "rollback", nil, 0
 	case Again:
 	}
-	o, err := l.must(ctx, action, then)
+	o, err := l.exits(ctx, exit, action, then)
 	tried.Log += "\n--- then " + tried.Next.String() + "\n" + o.Log
 	if err != nil {
 		return fmt.Errorf("the next run: %w", err)
@@ -184,19 +190,42 @@ func (l *lane) prepare(ctx context.Context, v Victim) (map[string]string, error)
 	if err := l.want(v); err != nil {
 		return nil, err
 	}
-	inputs := map[string]string{"image": l.images[other]}
-	switch v.Action {
-	case "promote":
-		inputs["from"], inputs["from-namespace"] = "staging", l.sources[other]
-	case "rollback":
+	if v.Action == "rollback" {
 		// What is live must differ from what is gone back to.
-		if _, err := l.must(ctx, "deploy-staging", inputs); err != nil {
+		brings := Victim{Action: "deploy-staging"}
+		if v.Of != nil {
+			brings = *v.Of
+		}
+		if _, err := l.must(ctx, brings.Action, l.release(brings, other)); err != nil {
 			return nil, err
 		}
-		inputs = map[string]string{"reason": "killed on the way"}
+		return map[string]string{"reason": "killed on the way"}, l.warm(ctx)
 	}
-	for name, value := range v.Inputs {
-		inputs[name] = value
+	return l.release(v, other), nil
+}
+
+// release is the inputs by which v brings an image.
+func (l *lane) release(v Victim, image int) map[string]string {
+	inputs := map[string]string{"image": l.images[image]}
+	if v.Action == "promote" {
+		inputs["from"], inputs["from-namespace"] = "staging", l.sources[image]
 	}
-	return inputs, nil
+	maps.Copy(inputs, v.Inputs)
+	return inputs
+}
+
+// warm waits until what is kept warm is ready.
+func (l *lane) warm(ctx context.Context) error {
+	for {
+		jobs, err := l.client.Kube.BatchV1().Jobs(l.target).List(ctx, metav1.ListOptions{LabelSelector: traffic.WarmLabel})
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(jobs.Items, func(j batchv1.Job) bool { return j.Status.Ready == nil || *j.Status.Ready < *j.Spec.Parallelism }) {
+			return nil
+		}
+		if err := pause(ctx); err != nil {
+			return err
+		}
+	}
 }

@@ -18,7 +18,7 @@ func (l *lane) count(ctx context.Context, v Victim) (int, error) {
 	}
 	defer load.Stop()
 	e, err := l.under(ctx, v, inputs, Point{})
-	if err == nil && e.Exit != 0 {
+	if err == nil && e.Exit != v.Exit {
 		err = fmt.Errorf("%s ended with exit code %d; its log:\n%s", v.Action, e.Exit, e.Log)
 	}
 	return e.requests, err

@@ -52,6 +52,7 @@ func (l *lane) look(ctx context.Context) (release.Record, error) {
 		consistent(h),
 		l.unlocked(ctx),
 		l.objects(ctx, h, live, wanted),
+		l.jobs(ctx, live),
 		l.pods(ctx, live, wanted),
 	)
 }
@@ -138,6 +139,21 @@ func (l *lane) objects(ctx context.Context, h release.History, live release.Reco
 	return nil
 }
 
+// jobs: none runs any more but what keeps the release before the live one warm.
+func (l *lane) jobs(ctx context.Context, live release.Record) error {
+	jobs, err := l.client.Kube.BatchV1().Jobs(l.target).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return err
+	}
+	for i := range jobs.Items {
+		name := jobs.Items[i].Name
+		if live.Warm == nil || !slices.ContainsFunc(live.Warm.Objects, func(o release.Object) bool { return o.Name == name }) {
+			return fmt.Errorf("the Job %s is left over", name)
+		}
+	}
+	return nil
+}
+
 func selectsAlike(a, b *unstructured.Unstructured) bool {
 	one, _, _ := unstructured.NestedStringMap(a.Object, "spec", "selector")
 	other, _, _ := unstructured.NestedStringMap(b.Object, "spec", "selector")
@@ -219,7 +235,7 @@ func (l *lane) pods(ctx context.Context, live release.Record, wanted []*unstruct
 	}
 	n := 0
 	for _, pod := range pods.Items {
-		if pod.DeletionTimestamp != nil {
+		if pod.DeletionTimestamp != nil || ofJob(pod) {
 			continue
 		}
 		n++
@@ -232,6 +248,12 @@ func (l *lane) pods(ctx context.Context, live release.Record, wanted []*unstruct
 		return fmt.Errorf("%d pods of release %d, want 2", n, live.Revision)
 	}
 	return nil
+}
+
+// ofJob says that a pod is a Job's: that one is looked at itself.
+func ofJob(pod corev1.Pod) bool {
+	owner := metav1.GetControllerOf(&pod)
+	return owner != nil && owner.Kind == "Job"
 }
 
 func from(c corev1.Container) string {

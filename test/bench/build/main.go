@@ -59,11 +59,19 @@ func run(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 		text.WriteString("\n### " + s.title + "\n\n" + table(measured))
+		if err := keep(text.String() + legend); err != nil {
+			return err
+		}
 	}
-	text.WriteString(legend)
-	fmt.Println(text.String())
+	fmt.Println(text.String() + legend)
+	return nil
+}
+
+// keep writes down what was measured so far: a run that is stopped has not been
+// for nothing.
+func keep(text string) error {
 	if *out == "" {
 		return nil
 	}
-	return paper.ReplaceSection(*out, "build", text.String())
+	return paper.ReplaceSection(*out, "build", text)
 }

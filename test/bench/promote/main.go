@@ -29,7 +29,7 @@ var (
 )
 
 // pause is what each step has to wait.
-const pause = 3 * time.Second
+const pause = 4 * time.Second
 
 func main() { stage.Main("bench-promote", run) }
 
@@ -44,15 +44,11 @@ func run(ctx context.Context, ground *stage.Stage) error {
 	}
 	found := findings{machine: paper.Machine()}
 	keep := func() error { return ground.Keep("promote", found.text()) }
-	for _, s := range scenarios(shared, slow) {
-		if !strings.Contains(s.name, *only) {
-			continue
-		}
-		l, err := s.run(ctx, ground, *rounds)
-		found.ours = append(found.ours, l)
-		if err := errors.Join(err, keep()); err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
-		}
+	if found.ours, err = play(ctx, ground, scenarios(shared, slow), func(ours []lost) error {
+		found.ours = ours
+		return keep()
+	}); err != nil {
+		return err
 	}
 	found.pace, err = measurePace(ctx, ground, min(*rounds, 5))
 	if err := errors.Join(err, keep()); err != nil {
@@ -69,6 +65,26 @@ func run(ctx context.Context, ground *stage.Stage) error {
 		return err
 	}
 	return found.failed()
+}
+
+// play runs the scenarios, and tells after each what they cost by then. One
+// that ends otherwise than it should does not end those after it.
+func play(ctx context.Context, ground *stage.Stage, all []scenario, tell func([]lost) error) ([]lost, error) {
+	var ours []lost
+	for _, s := range all {
+		if !strings.Contains(s.name, *only) || ctx.Err() != nil {
+			continue
+		}
+		l := s.run(ctx, ground, *rounds)
+		if l.err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", s.name, l.err)
+		}
+		ours = append(ours, l)
+		if err := tell(ours); err != nil {
+			return ours, err
+		}
+	}
+	return ours, context.Cause(ctx)
 }
 
 // findings is what was measured so far. It is written down after each part, so
@@ -100,10 +116,14 @@ func (f findings) text() string {
 	return text
 }
 
-// failed names the scenarios that cost users a request: not one may.
+// failed names the scenarios that cost users a request, and those that ended
+// otherwise than they should: not one may.
 func (f findings) failed() error {
 	var errs []error
 	for _, l := range f.ours {
+		if l.err != nil {
+			errs = append(errs, fmt.Errorf("%s, run %d: %w", l.name, l.runs+1, l.err))
+		}
 		if l.failed > 0 {
 			errs = append(errs, fmt.Errorf("%s: %d of %d requests failed", l.name, l.failed, l.sent))
 		}

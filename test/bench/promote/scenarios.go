@@ -76,29 +76,32 @@ type lost struct {
 	sent, failed int
 	kinds        map[string]int
 	took         []time.Duration
+	err          error // of the run after the last that is counted
 }
 
 // run plays the scenario again and again.
-func (s scenario) run(ctx context.Context, ground *stage.Stage, rounds int) (l lost, err error) {
-	l = lost{name: s.name, kinds: map[string]int{}}
+func (s scenario) run(ctx context.Context, ground *stage.Stage, rounds int) lost {
+	l := lost{name: s.name, kinds: map[string]int{}}
 	if s.rounds > 0 {
 		rounds = min(rounds, s.rounds)
 	}
+	l.err = s.play(ctx, ground, rounds, &l)
+	return l
+}
+
+func (s scenario) play(ctx context.Context, ground *stage.Stage, rounds int, l *lost) (err error) {
 	p, err := newPlace(ctx, ground)
 	if err != nil {
-		return l, err
+		return err
 	}
 	defer func() { err = errors.Join(err, p.Remove(ctx)) }()
 	url, err := s.begin(ctx, p)
-	if err != nil {
-		return l, err
-	}
 	for range rounds {
-		if err := s.round(ctx, p, url, &l); err != nil {
-			return l, fmt.Errorf("run %d: %w", l.runs+1, err)
+		if err == nil {
+			err = s.round(ctx, p, url, l)
 		}
 	}
-	return l, nil
+	return err
 }
 
 // begin brings the first version to production and gives the URL of users.

@@ -1,4 +1,4 @@
-package deploy
+package veil
 
 import (
 	"encoding/json"
@@ -15,9 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-
-	"github.com/fibership/fibership/internal/analysis"
-	"github.com/fibership/fibership/internal/cluster"
 )
 
 // vault is an API server that has Secrets, by name.
@@ -42,9 +39,9 @@ func (v *vault) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// veiled is a session in a cluster that has only the vault, and a Deployment
+// before is a veil before a cluster that has only the vault, and a Deployment
 // whose pods are given the Secret "given".
-func veiled(t *testing.T, v *vault) (*Session, *unstructured.Unstructured) {
+func before(t *testing.T, v *vault) (*Veil, *unstructured.Unstructured) {
 	t.Helper()
 	server := httptest.NewServer(v)
 	t.Cleanup(server.Close)
@@ -58,16 +55,16 @@ func veiled(t *testing.T, v *vault) (*Session, *unstructured.Unstructured) {
 			"name": "web", "envFrom": []any{map[string]any{"secretRef": map[string]any{"name": "given"}}},
 		}}}}},
 	}}
-	return &Session{veil: newVeil(Target{Service: "orders", Namespace: "shop", Cluster: &cluster.Client{Kube: kube}})}, u
+	return New(kube, "shop", "orders"), u
 }
 
 func TestVeil_readsWhatPodsAreGivenOnceThereIsSomethingToShow(t *testing.T) {
 	t.Parallel()
 	v := &vault{values: map[string]string{"given": "pl4nted"}}
-	s, u := veiled(t, v)
-	s.veil.cover(u)
-	hide := s.veil.foreign(t.Context())
-	if got := s.veil.known("all is well") + hide(""); got != "all is well" || v.asked != 0 {
+	s, u := before(t, v)
+	s.Cover(u)
+	hide := s.Foreign(t.Context())
+	if got := s.Known("all is well") + hide(""); got != "all is well" || v.asked != 0 {
 		t.Errorf("%d Secrets were read for %q", v.asked, got)
 	}
 	if got := hide("it says pl4nted, orders"); got != "it says ***, orders" {
@@ -77,27 +74,23 @@ func TestVeil_readsWhatPodsAreGivenOnceThereIsSomethingToShow(t *testing.T) {
 		t.Errorf("shown as %q after %d reads", got, v.asked)
 	}
 	cause := errors.New("check: pl4nted")
-	if err := s.Clean(cause); err.Error() != "check: ***" || !errors.Is(err, cause) {
+	if err := s.Error(cause); err.Error() != "check: ***" || !errors.Is(err, cause) {
 		t.Errorf("the error reads %q", err)
-	}
-	checks := []analysis.Result{{Detail: "pl4nted"}}
-	if got := s.cleanChecks(checks); got[0].Detail != "***" || checks[0].Detail != "pl4nted" {
-		t.Errorf("checks %+v became %+v", checks, got)
 	}
 }
 
 func TestVeil_findsASecretThatComesLateOrChanges(t *testing.T) {
 	t.Parallel()
 	v := &vault{values: map[string]string{}}
-	s, u := veiled(t, v)
-	s.veil.cover(u)
-	hide := s.veil.foreign(t.Context())
+	s, u := before(t, v)
+	s.Cover(u)
+	hide := s.Foreign(t.Context())
 	for _, value := range []string{"", "first-value", "second-value"} {
 		if value != "" {
 			v.values["given"] = value
 		}
-		for key := range s.veil.named {
-			s.veil.named[key] = time.Now().Add(-veilAgain)
+		for key := range s.named {
+			s.named[key] = time.Now().Add(-again)
 		}
 		if got := hide("x " + value); value != "" && got != "x ***" {
 			t.Errorf("%q is shown as %q", value, got)
@@ -111,9 +104,9 @@ func TestVeil_findsASecretThatComesLateOrChanges(t *testing.T) {
 func TestVeil_showsNothingWhileItCannotKnowWhatToHide(t *testing.T) {
 	t.Parallel()
 	v := &vault{values: map[string]string{"given": "pl4nted"}, status: http.StatusBadRequest}
-	s, u := veiled(t, v)
-	s.veil.cover(u)
-	hide := s.veil.foreign(t.Context())
+	s, u := before(t, v)
+	s.Cover(u)
+	hide := s.Foreign(t.Context())
 	if got := hide("pl4nted"); strings.Contains(got, "pl4nted") || !strings.Contains(got, "Secret given") {
 		t.Errorf("shown as %q", got)
 	}
@@ -122,9 +115,9 @@ func TestVeil_showsNothingWhileItCannotKnowWhatToHide(t *testing.T) {
 		t.Errorf("shown as %q", got)
 	}
 	v.status = http.StatusForbidden
-	s, u = veiled(t, v)
-	s.veil.cover(u)
-	if got := s.veil.foreign(t.Context())("what we may not know"); got != "what we may not know" {
+	s, u = before(t, v)
+	s.Cover(u)
+	if got := s.Foreign(t.Context())("what we may not know"); got != "what we may not know" {
 		t.Errorf("shown as %q", got)
 	}
 }
@@ -132,11 +125,13 @@ func TestVeil_showsNothingWhileItCannotKnowWhatToHide(t *testing.T) {
 func TestVeil_knowsSecretsAtHand(t *testing.T) {
 	t.Parallel()
 	v := &vault{}
-	s, _ := veiled(t, v)
-	keys := configured("Secret", "keys", map[string]any{"a": "cGw0bnRlZA=="})
-	keys.Object["stringData"] = map[string]any{"b": "as-written", "c": int64(4711471147)}
-	s.veil.cover(keys)
-	if got := s.veil.known("pl4nted as-written 4711471147"); got != "*** *** ***" || v.asked != 0 {
+	s, _ := before(t, v)
+	keys := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": "keys"},
+		"data": map[string]any{"a": "cGw0bnRlZA=="}, "stringData": map[string]any{"b": "as-written", "c": int64(4711471147)},
+	}}
+	s.Cover(keys)
+	if got := s.Known("pl4nted as-written 4711471147"); got != "*** *** ***" || v.asked != 0 {
 		t.Errorf("shown as %q after %d reads", got, v.asked)
 	}
 }

@@ -1,4 +1,6 @@
-package deploy
+// Package veil takes the values of Secrets out of what leaves a run: logs,
+// errors, checks and evidence. What a deploy does is no business of it.
+package veil
 
 import (
 	"context"
@@ -16,21 +18,24 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 
-	"github.com/fibership/fibership/internal/analysis"
 	"github.com/fibership/fibership/internal/manifests"
 	"github.com/fibership/fibership/internal/progress"
 )
 
-// A veil knows the values of the Secrets that pods are given, and takes them
-// out of all that leaves a session: a service may print what it was given, into
-// its log, the answer to a probe or the answer to a request.
+// A Veil knows the values of the Secrets that pods are given, and takes them
+// out of all that leaves a run: a service may print what it was given, into
+// its log, the answer to a probe or the answer to a request. It is safe for
+// concurrent use.
 //
 // Secrets that are objects at hand are known from these. The others are read
 // only once there is something foreign to be shown, so that a release that
 // passes costs no request for them.
-type veil struct {
-	target Target
+type Veil struct {
+	kube      kubernetes.Interface
+	namespace string          // of objects that say none
+	spared    map[string]bool // what is told everywhere, be it a Secret's value as well
 
 	mu     sync.Mutex
 	named  map[types.NamespacedName]time.Time // Secrets of pods, and when the API server last answered for them; zero: never
@@ -39,17 +44,26 @@ type veil struct {
 }
 
 const (
-	veilAtOnce = 8                // reads in flight
-	veilWithin = 2 * time.Second  // that reading may take
-	veilAgain  = 10 * time.Second // a Secret may come late, or change
+	atOnce = 8                // reads in flight
+	within = 2 * time.Second  // that reading may take
+	again  = 10 * time.Second // a Secret may come late, or change
 )
 
-func newVeil(t Target) *veil {
-	return &veil{target: t, named: map[types.NamespacedName]time.Time{}, values: map[string]bool{}, hide: progress.Hide(nil)}
+// New gives a veil that knows nothing yet, for pods of namespace. Spared words
+// are never hidden.
+func New(kube kubernetes.Interface, namespace string, spared ...string) *Veil {
+	v := &Veil{
+		kube: kube, namespace: namespace, spared: map[string]bool{},
+		named: map[types.NamespacedName]time.Time{}, values: map[string]bool{}, hide: progress.Hide(nil),
+	}
+	for _, word := range spared {
+		v.spared[word] = true
+	}
+	return v
 }
 
-// cover takes in what objects hold of Secrets, or name of them for their pods.
-func (v *veil) cover(objects ...*unstructured.Unstructured) {
+// Cover takes in what objects hold of Secrets, or name of them for their pods.
+func (v *Veil) Cover(objects ...*unstructured.Unstructured) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	var values []string
@@ -64,7 +78,7 @@ func (v *veil) cover(objects ...*unstructured.Unstructured) {
 		for _, name := range used(template.Spec) {
 			key := types.NamespacedName{Namespace: u.GetNamespace(), Name: name}
 			if key.Namespace == "" {
-				key.Namespace = v.target.Namespace
+				key.Namespace = v.namespace
 			}
 			if _, known := v.named[key]; !known {
 				v.named[key] = time.Time{}
@@ -75,12 +89,10 @@ func (v *veil) cover(objects ...*unstructured.Unstructured) {
 }
 
 // add is called with the lock held.
-func (v *veil) add(values []string) {
+func (v *Veil) add(values []string) {
 	more := false
 	for _, value := range values {
-		switch value {
-		case v.target.Service, v.target.Environment, v.target.Namespace: // told everywhere
-		default:
+		if !v.spared[value] {
 			more = more || !v.values[value]
 			v.values[value] = true
 		}
@@ -90,16 +102,16 @@ func (v *veil) add(values []string) {
 	}
 }
 
-// known hides what is known by now. It reads nothing.
-func (v *veil) known(text string) string {
+// Known hides what is known by now. It reads nothing.
+func (v *Veil) Known(text string) string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.hide(text)
 }
 
-// foreign hides in what comes from pods; it reads first what is to be hidden.
+// Foreign hides in what comes from pods; it reads first what is to be hidden.
 // While that cannot be read nothing is shown.
-func (v *veil) foreign(ctx context.Context) func(text string) string {
+func (v *Veil) Foreign(ctx context.Context) func(text string) string {
 	return func(text string) string {
 		if text == "" {
 			return ""
@@ -107,27 +119,27 @@ func (v *veil) foreign(ctx context.Context) func(text string) string {
 		if err := v.read(ctx); err != nil {
 			return fmt.Sprintf("(not shown: %v)", err)
 		}
-		return v.known(text)
+		return v.Known(text)
 	}
 }
 
 // read reads the Secrets that were not read a short while ago. A Secret that is
 // not there was not given to anybody; one that may not be read by us is not
 // known, and nothing can be done about it.
-func (v *veil) read(ctx context.Context) error {
+func (v *Veil) read(ctx context.Context) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), veilWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
 	defer cancel()
 	var found sync.Map // by key: values, or the error
 	var group errgroup.Group
-	group.SetLimit(veilAtOnce)
+	group.SetLimit(atOnce)
 	for key, at := range v.named {
-		if time.Since(at) < veilAgain {
+		if time.Since(at) < again {
 			continue
 		}
 		group.Go(func() error {
-			secret, err := v.target.Cluster.Kube.CoreV1().Secrets(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
+			secret, err := v.kube.CoreV1().Secrets(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
 			switch {
 			case err == nil:
 				var values []string
@@ -153,34 +165,25 @@ func (v *veil) read(ctx context.Context) error {
 	return err
 }
 
-// Clean is err without the values that are known.
-func (s *Session) Clean(err error) error {
+// Error is err without the values that are known.
+func (v *Veil) Error(err error) error {
 	if err == nil {
 		return nil
 	}
-	if text, shown := err.Error(), s.veil.known(err.Error()); shown != text {
-		return &cleaned{shown, err}
+	if text, shown := err.Error(), v.Known(err.Error()); shown != text {
+		return &veiled{shown, err}
 	}
 	return err
 }
 
-// cleaned is an error that says less than it did.
-type cleaned struct {
+// veiled is an error that says less than it did.
+type veiled struct {
 	text string
 	err  error
 }
 
-func (c *cleaned) Error() string { return c.text }
-func (c *cleaned) Unwrap() error { return c.err }
-
-// cleanChecks is checks without the values that are known.
-func (s *Session) cleanChecks(checks []analysis.Result) []analysis.Result {
-	checks = slices.Clone(checks)
-	for i := range checks {
-		checks[i].Detail = s.veil.known(checks[i].Detail)
-	}
-	return checks
-}
+func (v *veiled) Error() string { return v.text }
+func (v *veiled) Unwrap() error { return v.err }
 
 // written is the values that a Secret holds.
 func written(u *unstructured.Unstructured) []string {
