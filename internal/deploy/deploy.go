@@ -266,6 +266,11 @@ func (u Unpassed) Next() string {
 // what differs. The status is then refused (with the error), unchanged, or
 // planned: ready to begin.
 func (s *Session) Prepare(ctx context.Context, p Plan) (Result, error) {
+	result, err := s.prepare(ctx, p)
+	return result, s.Clean(err) // the API server tells the value that it refuses
+}
+
+func (s *Session) prepare(ctx context.Context, p Plan) (Result, error) {
 	r := p.record()
 	result := s.result(r)
 	var err error

@@ -17,14 +17,14 @@ func (s *Session) recheck(ctx context.Context, p Plan, result Result) (Result, e
 	if len(p.Tests) == 0 {
 		return result, nil
 	}
-	err := s.test(ctx, p.Tests, &result.Record)
+	err := s.Clean(s.test(ctx, p.Tests, &result.Record))
+	result.Record.Checks = s.cleanChecks(result.Record.Checks)
 	result.Checks = result.Record.Checks
 	if ctx.Err() != nil { // a test that was cancelled says nothing
 		result.Status = release.Failed
 		return result, context.Cause(ctx)
 	}
-	result.Record.Checks = s.cleanChecks(result.Record.Checks)
-	result.Record.Recheck = rechecked(p.Record.Run, s.Clean(err))
+	result.Record.Recheck = rechecked(p.Record.Run, err)
 	recorded := lasting(was, result.Record)
 	if failed := s.store.Update(ctx, &recorded); failed != nil {
 		err = errors.Join(err, fmt.Errorf("record how release %d fared: %w", was.Revision, failed))

@@ -75,6 +75,14 @@ func TestDeploy_hidesWhatAProbePrints(t *testing.T) {
 	contains(t, o.Log, "answers 500", "suspect")
 }
 
+// The API server tells the value that it does not take.
+func TestDeploy_hidesTheSecretThatIsRefused(t *testing.T) {
+	p := newPlace(t)
+	p.file("web.yaml", manifest+"---\napiVersion: v1\nkind: Secret\nmetadata: {name: pin}\nstringData: {pin: 4711471147}\n")
+	o := p.run(1, "deploy-staging", map[string]string{"image": p.image("1"), "manifests": "web.yaml"})
+	hides(t, "4711471147", o)
+}
+
 func TestDeploy_hidesTheCommandThatCannotStart(t *testing.T) {
 	p := newPlace(t)
 	p.give(p.staging, "GREET", planted)

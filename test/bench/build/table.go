@@ -12,7 +12,7 @@ Medians. *CPU* is that of the tool and of all that it starts. *Largest process* 
 tool alone. *Sent* counts every byte of a request's body that reached the registry. ko runs as it comes, with KOCACHE and without an
 SBOM; build-image without tests, which ko does not run. *Cold* finds the modules fetched and nothing compiled. A *fresh machine* has
 neither, and fetches modules from a folder, so that no network is measured. Where nothing has changed, build-image
-greets the registry once for the image and once for the base, asks where the base's tag points, reads the record of the inputs, and
+greets each registry once, asks where the base's tag points, reads the record of the inputs, and
 asks where its own tag points: one more for each further tag, and one more for each token that a registry wants.
 `
 
