@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -26,8 +27,8 @@ type Matrix struct {
 	Once       bool              // each request once, before or after in turn, and no cancels
 	Until      time.Time         // no point is begun after it; zero: all are
 	Seed       uint64            // chooses the sample
+	Report     Report            // of a matrix that was stopped before, and is gone on with
 	Tell       func(tried Tried) // told of every point; never two at once
-	Counted    func(string, int) // told of how many requests a victim makes; likewise
 
 	mu      sync.Mutex
 	control *control
@@ -35,12 +36,27 @@ type Matrix struct {
 
 // Report is what came of it.
 type Report struct {
-	Points  int // tried
-	Reached int // of them, where the process was killed and had not ended before
-	Failed  []Tried
+	Victims map[string]Progress
+	Reached int // of the points tried, where the process was killed and had not ended before
+	Failed  int
 	Void    int // tried again, because the machine was too busy to tell
 	Sent    int // requests of users meanwhile
 	Lost    int
+}
+
+// Progress is how far a victim's points were tried, in their order.
+type Progress struct {
+	Requests int // that it makes when nobody kills it
+	Points   int // that there are
+	Tried    int
+}
+
+// Points is how many were tried of all victims, and how many there are.
+func (r Report) Points() (tried, all int) {
+	for _, p := range r.Victims {
+		tried, all = tried+p.Tried, all+p.Points
+	}
+	return tried, all
 }
 
 // victimsAtOnce keeps a small machine from starving: each has a service of its
@@ -49,6 +65,9 @@ const victimsAtOnce = 3
 
 // Run tries the points.
 func (m *Matrix) Run(ctx context.Context) (report Report, err error) {
+	report = m.Report
+	report.Victims = map[string]Progress{}
+	maps.Copy(report.Victims, m.Report.Victims)
 	if m.control, err = newControl(ctx, m); err != nil {
 		return report, errors.Join(err, m.control.remove(ctx))
 	}
@@ -81,20 +100,25 @@ func (m *Matrix) victim(ctx context.Context, v Victim, report *Report) (err erro
 	if err := group.Wait(); err != nil {
 		return fmt.Errorf("%s: prepare: %w", v.Name, err)
 	}
-	requests, err := lanes[0].count(ctx, v)
-	if err != nil {
-		return fmt.Errorf("%s: count its requests: %w", v.Name, err)
+	m.mu.Lock()
+	progress := report.Victims[v.Name]
+	m.mu.Unlock()
+	if progress.Requests == 0 {
+		if progress.Requests, err = lanes[0].count(ctx, v); err != nil {
+			return fmt.Errorf("%s: count its requests: %w", v.Name, err)
+		}
 	}
-	if m.Counted != nil {
-		m.mu.Lock()
-		m.Counted(v.Name, requests)
-		m.mu.Unlock()
-	}
+	all := m.points(progress.Requests)
+	left := all[min(progress.Tried, len(all)):]
+	progress.Points = len(all)
+	m.mu.Lock()
+	report.Victims[v.Name] = progress
+	m.mu.Unlock()
 	points := make(chan Point)
 	group, some = errgroup.WithContext(ctx)
 	group.Go(func() error {
 		defer close(points)
-		for _, p := range m.points(requests) {
+		for _, p := range left {
 			if !m.Until.IsZero() && time.Now().After(m.Until) {
 				return nil
 			}
@@ -121,7 +145,7 @@ func (m *Matrix) victim(ctx context.Context, v Victim, report *Report) (err erro
 
 // point tries one, and again where the machine was too busy to tell.
 func (m *Matrix) point(ctx context.Context, l *lane, v Victim, p Point, report *Report) error {
-	next := Next(report.next(m))
+	next := Next(report.next(m, v))
 	for again := 3; ; again-- {
 		before := m.control.lost()
 		tried := l.try(ctx, v, p, next)
@@ -156,11 +180,14 @@ func (m *Matrix) point(ctx context.Context, l *lane, v Victim, p Point, report *
 }
 
 // next takes the runs that come next in turn.
-func (r *Report) next(m *Matrix) int {
+func (r *Report) next(m *Matrix, v Victim) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r.Points++
-	return r.Points % int(nexts)
+	p := r.Victims[v.Name]
+	p.Tried++
+	r.Victims[v.Name] = p
+	tried, _ := r.Points()
+	return tried % int(nexts)
 }
 
 func (m *Matrix) tell(t Tried, r *Report) {
@@ -171,7 +198,7 @@ func (m *Matrix) tell(t Tried, r *Report) {
 	}
 	r.Sent, r.Lost = r.Sent+t.Load.Sent, r.Lost+t.Load.Failed
 	if t.Err != nil {
-		r.Failed = append(r.Failed, t)
+		r.Failed++
 	}
 	if m.Tell != nil {
 		m.Tell(t)

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/fibership/fibership/internal/deploy"
 	"github.com/fibership/fibership/internal/flags"
 	"github.com/fibership/fibership/internal/release"
 )
@@ -57,7 +58,8 @@ func (l *lane) look(ctx context.Context) (release.Record, error) {
 	)
 }
 
-// consistent: every release has ended, and each number is there once.
+// consistent: every release has ended, and each number is there once; of those
+// beyond what is kept in any case only good ones are left.
 func consistent(h release.History) error {
 	for i, r := range h {
 		switch {
@@ -69,7 +71,8 @@ func consistent(h release.History) error {
 			return fmt.Errorf("release %d is %s and its traffic is steered", r.Revision, r.Status)
 		case len(r.Beside) > 0:
 			return fmt.Errorf("release %d is %s and has %s beside it", r.Revision, r.Status, r.Beside[0])
-		case i > 0 && h[i-1].Revision != r.Revision+1:
+		case i > 0 && h[i-1].Revision <= r.Revision,
+			i > 0 && i < deploy.Keep && h[i-1].Revision != r.Revision+1:
 			return fmt.Errorf("release %d follows on release %d", h[i-1].Revision, r.Revision)
 		}
 	}

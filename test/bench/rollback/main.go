@@ -10,6 +10,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -29,6 +31,7 @@ var (
 	killOnce = flag.Bool("kill-once", false, "kill at each request once, before or after it in turn")
 	killOnly = flag.String("kill-only", "", "kill only these, with commas between; empty: all")
 	killFor  = flag.Duration("kill-for", 0, "begin no point after so long; 0: try all")
+	killGoOn = flag.String("kill-go-on", "", "a file that says how far an earlier run came, where this one goes on, and that tells so afterwards; empty: begin anew")
 	onlyKill = flag.Bool("only-kill", false, "do not measure")
 	noKill   = flag.Bool("no-kill", false, "measure only")
 )
@@ -53,11 +56,11 @@ func run(ctx context.Context, ground *stage.Stage) error {
 	if *noKill {
 		return nil
 	}
-	killed, failed, err := killAll(ctx, ground)
+	text, failed, err := killAll(ctx, ground)
 	if err != nil {
 		return err
 	}
-	if err := ground.Tell("kill", "## Killed at any request\n\n"+machine+killed); err != nil {
+	if err := ground.Tell("kill", "## Killed at any request\n\n"+machine+text); err != nil {
 		return err
 	}
 	if failed > 0 {
@@ -78,21 +81,21 @@ func killAll(ctx context.Context, ground *stage.Stage) (text string, failed int,
 		names := strings.Split(*killOnly, ",")
 		victims = slices.DeleteFunc(slices.Clone(victims), func(v kill.Victim) bool { return !slices.Contains(names, v.Name) })
 	}
-	counts, tried := map[string]int{}, map[string]int{}
 	done := 0
 	m := &kill.Matrix{
 		Gateway: gateway,
 		Client:  ground.Client, Bin: ground.Bin, Images: ground.Images, Victims: victims, Lanes: *lanes, Sample: *sample, Seed: 1, Once: *killOnce,
-		Counted: func(victim string, requests int) { counts[victim] = requests },
 		Tell: func(t kill.Tried) {
 			done++
-			tried[t.Victim]++
 			if t.Err != nil {
 				fmt.Fprintf(os.Stderr, "%v: %v\n%s\n", t, t.Err, t.Log)
 			} else if done%20 == 0 {
 				fmt.Fprintf(os.Stderr, "%d points tried\n", done)
 			}
 		},
+	}
+	if m.Report, err = before(); err != nil {
+		return "", 0, err
 	}
 	if *killFor > 0 {
 		m.Until = time.Now().Add(*killFor)
@@ -101,13 +104,51 @@ func killAll(ctx context.Context, ground *stage.Stage) (text string, failed int,
 	if err != nil {
 		return "", 0, err
 	}
-	var b strings.Builder
-	b.WriteString("Killed by SIGKILL at requests to the API server, before the server sees the request and after it has done it; then another run comes (`rollback` with `to: live`, the same run again, or a plain `rollback`, in turn).\n\n")
-	b.WriteString("| killed | requests of one run | points tried |\n|---|---:|---:|\n")
-	for _, v := range victims {
-		fmt.Fprintf(&b, "| %s | %d | %d |\n", v.Name, counts[v.Name], tried[v.Name])
+	return killed(victims, report), report.Failed, after(report)
+}
+
+// before is how far an earlier run came.
+func before() (report kill.Report, err error) {
+	if *killGoOn == "" {
+		return report, nil
 	}
+	content, err := os.ReadFile(*killGoOn)
+	if errors.Is(err, os.ErrNotExist) {
+		return report, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(content, &report)
+	}
+	return report, err
+}
+
+// after says how far this one did.
+func after(report kill.Report) error {
+	if *killGoOn == "" {
+		return nil
+	}
+	content, err := json.MarshalIndent(report, "", "\t")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(*killGoOn, content, 0o600)
+}
+
+// killed is the report as Markdown.
+func killed(victims []kill.Victim, report kill.Report) string {
+	var b strings.Builder
+	b.WriteString("Killed by SIGKILL at requests to the API server, before the server sees the request and after it has done it")
+	if *killOnce {
+		b.WriteString(", in turn")
+	}
+	b.WriteString("; then another run comes (`rollback` with `to: live`, the same run again, or a plain `rollback`, in turn).\n\n")
+	b.WriteString("| killed | requests of one run | points | tried |\n|---|---:|---:|---:|\n")
+	for _, v := range victims {
+		p := report.Victims[v.Name]
+		fmt.Fprintf(&b, "| %s | %d | %d | %d |\n", v.Name, p.Requests, p.Points, p.Tried)
+	}
+	tried, _ := report.Points()
 	fmt.Fprintf(&b, "\n| points tried | killed there | ended before | not on exactly one release after the next run | requests of users | lost |\n|---:|---:|---:|---:|---:|---:|\n| %d | %d | %d | %d | %d | %d |\n",
-		report.Points, report.Reached, report.Points-report.Reached, len(report.Failed), report.Sent, report.Lost)
-	return b.String(), len(report.Failed), nil
+		tried, report.Reached, tried-report.Reached, report.Failed, report.Sent, report.Lost)
+	return b.String()
 }
