@@ -56,7 +56,7 @@ bench-build: build bin/ko ## Building against ko: cold, one file, nothing, READM
 	go build -o bin/bench-build ./test/bench/build
 	bin/bench-build -out docs/benchmarks.md $(BENCHFLAGS)
 
-bench-rollback: cluster build ## Rollback against kubectl and helm, to a warm version, and a kill at every request (compiles helm once; BENCHFLAGS=-no-kill measures only)
+bench-rollback: cluster build ## Rollback against kubectl and helm, to a warm version, and a kill at every request (compiles helm once; BENCHFLAGS=-no-kill measures only, "-kill-for 40m -kill-go-on FILE" kills in sittings)
 	CGO_ENABLED=0 go build -C tools/helm -trimpath -ldflags='-s -w' -o ../../bin/helm helm.sh/helm/v4/cmd/helm
 	go build -o bin/bench-rollback ./test/bench/rollback
 	$(IN) bin/bench-rollback -out docs/benchmarks.md $(BENCHFLAGS)
