@@ -79,9 +79,10 @@ func (s *slowly) Close() error { return nil }
 func TestStaller_countsOnlyWhatTheOtherSideTakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		taken := 0
+		var ctx context.Context // of the request on its way
 		s := &staller{roundTrip(func(r *http.Request) (*http.Response, error) {
 			body, err := io.ReadAll(r.Body)
-			taken = len(body)
+			taken, ctx = len(body), r.Context()
 			return &http.Response{StatusCode: http.StatusOK, Body: &slowly{r.Context(), 3, mostStill - time.Second}}, err
 		})}
 		// Our own bytes are slow to come: that is no stall.
@@ -91,10 +92,13 @@ func TestStaller_countsOnlyWhatTheOtherSideTakes(t *testing.T) {
 			t.Fatal(err)
 		}
 		response, err := s.RoundTrip(request)
-		if err != nil || taken != 4 {
-			t.Fatalf("%d bytes taken: %v", taken, err)
+		if err != nil || taken != 4 || ctx.Err() != nil {
+			t.Fatalf("%d bytes taken: %v, %v", taken, err, context.Cause(ctx))
 		}
 		time.Sleep(2 * mostStill) // nor is it that we do not read at once
+		if ctx.Err() != nil {
+			t.Fatal(context.Cause(ctx))
+		}
 		got, err := io.ReadAll(response.Body)
 		if string(got) != "xxx" || !errors.Is(err, errStalled) {
 			t.Errorf("got %q, %v; want what came, and then a stall", got, err)

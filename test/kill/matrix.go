@@ -26,7 +26,7 @@ type Matrix struct {
 	OnlyCancel bool              // no kills
 	Once       bool              // each request once, before or after in turn, and no cancels
 	Until      time.Time         // no point is begun after it; zero: all are
-	Seed       uint64            // chooses the sample
+	Seed       uint64            // chooses the sample, and the order of all points
 	Report     Report            // of a matrix that was stopped before, and is gone on with
 	Tell       func(tried Tried) // told of every point; never two at once
 
@@ -109,6 +109,9 @@ func (m *Matrix) victim(ctx context.Context, v Victim, report *Report) (err erro
 		}
 	}
 	all := m.points(progress.Requests)
+	if progress.Tried > 0 && progress.Points != len(all) {
+		return fmt.Errorf("%s: %d of %d points were tried before, and now there are %d: go on with what it was begun with", v.Name, progress.Tried, progress.Points, len(all))
+	}
 	left := all[min(progress.Tried, len(all)):]
 	progress.Points = len(all)
 	m.mu.Lock()

@@ -199,7 +199,12 @@ func (l *lane) prepare(ctx context.Context, v Victim) (map[string]string, error)
 		if _, err := l.must(ctx, brings.Action, l.release(brings, other)); err != nil {
 			return nil, err
 		}
-		return map[string]string{"reason": "killed on the way"}, l.warm(ctx)
+		inputs := map[string]string{"reason": "killed on the way"}
+		maps.Copy(inputs, v.Inputs)
+		if v.Of == nil {
+			return inputs, nil
+		}
+		return inputs, l.warm(ctx)
 	}
 	return l.release(v, other), nil
 }
@@ -214,12 +219,15 @@ func (l *lane) release(v Victim, image int) map[string]string {
 	return inputs
 }
 
-// warm waits until what is kept warm is ready.
+// warm waits until what is kept warm is ready; that nothing is is an error.
 func (l *lane) warm(ctx context.Context) error {
 	for {
 		jobs, err := l.client.Kube.BatchV1().Jobs(l.target).List(ctx, metav1.ListOptions{LabelSelector: traffic.WarmLabel})
 		if err != nil {
 			return err
+		}
+		if len(jobs.Items) == 0 {
+			return errors.New("nothing is kept warm")
 		}
 		if !slices.ContainsFunc(jobs.Items, func(j batchv1.Job) bool { return j.Status.Ready == nil || *j.Status.Ready < *j.Spec.Parallelism }) {
 			return nil

@@ -24,7 +24,8 @@ func (l *lane) count(ctx context.Context, v Victim) (int, error) {
 	return e.requests, err
 }
 
-// points is all of them in order, or a sample that is spread over the run.
+// points is all of them, shuffled by the seed alone, or a sample that is spread
+// over the run.
 func (m *Matrix) points(requests int) []Point {
 	var all []Point
 	for n := max(1, m.From); n <= requests; n++ {
@@ -39,9 +40,9 @@ func (m *Matrix) points(requests int) []Point {
 	}
 	chance := mathrand.New(mathrand.NewPCG(m.Seed, 5))
 	if m.Sample <= 0 || m.Sample >= len(all) {
-		if !m.Until.IsZero() { // what is tried by then is from everywhere
-			chance.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-		}
+		// What is tried when time is up is from everywhere, and whoever goes on
+		// finds the same order.
+		chance.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 		return all
 	}
 	var some []Point

@@ -96,12 +96,15 @@ func (s scenario) play(ctx context.Context, ground *stage.Stage, rounds int, l *
 	}
 	defer func() { err = errors.Join(err, p.Remove(ctx)) }()
 	url, err := s.begin(ctx, p)
+	if err != nil {
+		return err
+	}
 	for range rounds {
-		if err == nil {
-			err = s.round(ctx, p, url, l)
+		if err := s.round(ctx, p, url, l); err != nil {
+			return err
 		}
 	}
-	return err
+	return nil
 }
 
 // begin brings the first version to production and gives the URL of users.
