@@ -97,16 +97,20 @@ type answer struct {
 }
 
 // waking says whether the API server's proxy, not the service, answered that
-// nobody is there yet.
+// nobody is there yet. Of a Service whose endpoints were not written yet it
+// says that the Service was not found.
 func (a answer) waking() bool {
-	switch a.status {
-	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-	default:
+	var status metav1.Status
+	if json.Unmarshal(a.body, &status) != nil || status.Kind != "Status" || status.APIVersion != "v1" {
 		return false
 	}
-	var status metav1.Status
-	return json.Unmarshal(a.body, &status) == nil && status.Kind == "Status" && status.APIVersion == "v1" &&
-		(strings.Contains(status.Message, "no endpoints available") || strings.Contains(status.Message, "error trying to reach service"))
+	switch a.status {
+	case http.StatusNotFound:
+		return status.Reason == metav1.StatusReasonNotFound && status.Details != nil && status.Details.Kind == "services"
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return strings.Contains(status.Message, "no endpoints available") || strings.Contains(status.Message, "error trying to reach service")
+	}
+	return false
 }
 
 func (s Smoke) ask(ctx context.Context, client *http.Client, base *url.URL) (answer, error) {

@@ -86,16 +86,21 @@ func TestRun_sendsWhatIsWritten(t *testing.T) {
 }
 
 const (
+	notWritten  = `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"services \"orders\" not found","reason":"NotFound","details":{"name":"orders","kind":"services"},"code":404}`
 	noEndpoints = `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"no endpoints available for service \"orders\"","reason":"ServiceUnavailable","code":503}`
 	unreachable = `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"error trying to reach service: dial tcp 10.0.0.1:3000: connect: connection refused","reason":"ServiceUnavailable","code":503}`
 )
 
 func TestRun_waitsForTheServiceToComeUp(t *testing.T) {
-	for _, body := range []string{noEndpoints, unreachable} {
+	for body, status := range map[string]int{
+		notWritten:  http.StatusNotFound,
+		noEndpoints: http.StatusServiceUnavailable,
+		unreachable: http.StatusServiceUnavailable,
+	} {
 		var asked atomic.Int64
 		got := run(t.Context(), t, "GET / => 200", func(w http.ResponseWriter, r *http.Request) {
 			if asked.Add(1) < 3 {
-				says(http.StatusServiceUnavailable, body)(w, r)
+				says(status, body)(w, r)
 			}
 		})
 		if got.Verdict != analysis.Pass || asked.Load() != 3 {
@@ -127,11 +132,16 @@ func TestRun_waitsForSomebodyToListen(t *testing.T) {
 }
 
 func TestRun_takesTheServicesOwnAnswerAtOnce(t *testing.T) {
-	for _, body := range []string{"not ready", `{"kind":"Status","apiVersion":"v1","message":"apiserver is shutting down","code":503}`} {
+	for body, status := range map[string]int{
+		"not ready": http.StatusServiceUnavailable,
+		`{"kind":"Status","apiVersion":"v1","message":"apiserver is shutting down","code":503}`: http.StatusServiceUnavailable,
+		"no such page": http.StatusNotFound,
+		`{"kind":"Status","apiVersion":"v1","reason":"NotFound","details":{"name":"7","kind":"orders"},"code":404}`: http.StatusNotFound,
+	} {
 		var asked atomic.Int64
 		got := run(t.Context(), t, "GET / => 200", func(w http.ResponseWriter, r *http.Request) {
 			asked.Add(1)
-			says(http.StatusServiceUnavailable, body)(w, r)
+			says(status, body)(w, r)
 		})
 		if got.Verdict != analysis.Fail || asked.Load() != 1 {
 			t.Errorf("got %+v after %d requests", got, asked.Load())
