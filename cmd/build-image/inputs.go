@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -57,8 +58,8 @@ var (
 	ociLayout = spec.Text("oci-layout", "also write the image as an OCI layout to this folder, seen from working-directory", action.Example("dist/image"))
 
 	createRepository = spec.Bool("create-repository", "create the repository in Amazon ECR where it is not there, with the AWS credentials of the job's environment", action.Default("false"))
-	registryUsername = spec.Text("registry-username", "user at the registry", action.DefaultText("the actor, for ghcr.io"), action.Example("acme-bot"))
-	registryPassword = spec.Secret("registry-password", "password or token for it", action.DefaultText("`github-token`, for ghcr.io"), action.Example("${{ secrets.REGISTRY_PASSWORD }}"))
+	registryUsername = spec.Text("registry-username", "user at the registry", action.DefaultText("the actor, for ghcr.io; for Amazon ECR by the job's AWS role or keys"), action.Example("acme-bot"))
+	registryPassword = spec.Secret("registry-password", "password or token for it", action.DefaultText("`github-token`, for ghcr.io; for Amazon ECR likewise"), action.Example("${{ secrets.REGISTRY_PASSWORD }}"))
 	githubToken      = spec.Secret("github-token", "the job's token", action.Expression("${{ github.token }}"))
 	retryTimeout     = spec.Duration("retry-timeout", "how long a registry outage is ridden out", action.Default("2m"), action.Example("5m"))
 )
@@ -102,10 +103,14 @@ func plan(r *action.Run, scratch string, environ []string) (*build.Build, error)
 	}
 	imageTags, err := planTags(r.Event)
 	mistake("tags", err)
-	if (*registryUsername == "") != (*registryPassword == "") {
+	username := *registryUsername
+	if username == "" && *registryPassword != "" && repository.RegistryStr() == registry.GHCR {
+		username = r.Event.Actor
+	}
+	if (username == "") != (*registryPassword == "") {
 		mistake("registry-password", errors.New("registry-username and registry-password go together"))
 	}
-	if *createRepository {
+	if *createRepository && repository.RepositoryStr() != "" {
 		mistake("create-repository", ecr.Check(*repository))
 	}
 	suite, err := planSuite(environ)
@@ -133,16 +138,25 @@ func plan(r *action.Run, scratch string, environ []string) (*build.Build, error)
 			Env: *env, Labels: labels.mapped(), Annotations: annotations.mapped(), Port: *port, User: *user,
 		},
 	}
+	amazon := ecr.Job{Identity: r.Identity()}
 	client := registry.New(registry.Options{
+		Login: func(ctx context.Context, repository name.Repository) (*registry.Pass, error) {
+			login, err := amazon.Login(ctx, repository)
+			if login == nil || err != nil {
+				return nil, err
+			}
+			r.Mask(login.Password)
+			return &registry.Pass{Source: login.Source, Username: login.Username, Password: login.Password}, nil
+		},
 		Credentials: registry.Credentials{
-			Registry: repository.RegistryStr(), Username: *registryUsername, Password: registryPassword.Reveal(),
+			Registry: repository.RegistryStr(), Username: username, Password: registryPassword.Reveal(),
 			GitHubActor: r.Event.Actor, GitHubToken: githubToken.Reveal(),
 		},
 		Patience: *retryTimeout, Log: r,
 	})
 	b := &build.Build{Plan: p, Toolchain: gobuild.New(source, environ, r), Registry: client, Log: r}
 	if *createRepository {
-		b.Create = ecr.Create
+		b.Create = amazon.Create
 	}
 	return b, nil
 }

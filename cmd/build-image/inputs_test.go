@@ -1,8 +1,12 @@
 package main
 
 import (
+	"context"
 	"strings"
 	"testing"
+
+	"github.com/fibership/fibership/internal/action"
+	"github.com/fibership/fibership/internal/action/actiontest"
 )
 
 func TestInputs_platformsAreAListLikeAnyOther(t *testing.T) {
@@ -22,4 +26,16 @@ func TestInputs_noCoverageWithoutTests(t *testing.T) {
 		wants(t, 2, "platforms")
 	act(t, orders().write(t), inputs{"image": "127.0.0.1:1/acme/orders", "tests": "none", "min-coverage": "70%"}).
 		wants(t, 2, "min-coverage", "with `tests: none` nothing is covered")
+}
+
+func TestInputs_theActorIsTheUserOfGitHubsRegistry(t *testing.T) {
+	for image, exit := range map[string]int{"ghcr.io/acme/orders": 0, "docker.io/acme/orders": 2} {
+		got := actiontest.Exec(t, spec, func(_ context.Context, r *action.Run) error {
+			_, err := plan(r, t.TempDir(), nil)
+			return err
+		}, map[string]string{"image": image, "tags": "v1", "registry-password": "hunter2hunter2"}, "GITHUB_ACTOR=octocat", "GITHUB_WORKSPACE="+t.TempDir())
+		if got.Exit != exit {
+			t.Errorf("%s: exit %d, log:\n%s", image, got.Exit, got.Log)
+		}
+	}
 }

@@ -13,6 +13,14 @@ import (
 
 func main() { action.Main(spec, run) }
 
+func init() { spec.Check = check }
+
+// check tells what else is wrong with the inputs.
+func check(_ context.Context, r *action.Run, _ error) error {
+	_, err := plan(r, "", os.Environ())
+	return err
+}
+
 func run(ctx context.Context, r *action.Run) error {
 	scratch, err := os.MkdirTemp("", "fibership-build-")
 	if err != nil {

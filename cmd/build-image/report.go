@@ -109,8 +109,10 @@ func summary(plan build.Plan, result build.Result, failure error) string {
 		if t.Coverage >= 0 {
 			rows = append(rows, []string{"coverage", percent(t.Coverage)})
 		}
-	} else {
+	} else if plan.Suite == nil {
 		rows = append(rows, []string{"tests", "skipped by input"})
+	} else {
+		rows = append(rows, []string{"tests", "not run"})
 	}
 	b.WriteString(action.Table([]string{"", ""}, rows) + "\n")
 	if t := result.Tests; t != nil {

@@ -142,3 +142,16 @@ func TestInputs_areCheckedBesideEachOther(t *testing.T) {
 		})
 	}
 }
+
+func TestInputs_whatTheWorkspaceTellsIsToldBesideWhatCannotBeRead(t *testing.T) {
+	got := exec(t, nil, map[string]string{"dry-run": "maybe", "kubeconfig": "garbage", "manifests": "nowhere.yaml", "before": "none.yaml"})
+	told := wrong(got)
+	for _, name := range []string{"dry-run", "kubeconfig", "manifests", "before"} {
+		if !strings.Contains(told[name], "; for example: ") {
+			t.Errorf("input %s: %q", name, told[name])
+		}
+	}
+	if got.Exit != 2 || got.Outputs["status"] != "refused" || !strings.Contains(got.Summary, "expected true or false") {
+		t.Errorf("exit %d, outputs %v, summary:\n%s", got.Exit, got.Outputs, got.Summary)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/fibership/fibership/cmd/internal/target"
 	"github.com/fibership/fibership/internal/action"
 	"github.com/fibership/fibership/internal/deploy"
+	"github.com/fibership/fibership/internal/jobs"
 )
 
 func main() {
@@ -19,10 +20,24 @@ func main() {
 	action.Main(spec, run)
 }
 
-func run(ctx context.Context, r *action.Run) error {
+func init() { spec.Check = check }
+
+// check tells everything that is wrong with the inputs and the workspace, beside
+// what is known to be.
+func check(ctx context.Context, r *action.Run, wrong error) error {
+	t, _, err := checked(ctx, r)
+	return errors.Join(err, report(r, t, refused(r), errors.Join(wrong, err)))
+}
+
+func checked(ctx context.Context, r *action.Run) (deploy.Target, *jobs.Job, error) {
 	t, err := in.Target(r)
 	job, wrong := read(ctx, r, t)
-	if err := errors.Join(err, wrong); err != nil {
+	return t, job, errors.Join(err, wrong)
+}
+
+func run(ctx context.Context, r *action.Run) error {
+	t, job, err := checked(ctx, r)
+	if err != nil {
 		return errors.Join(err, report(r, t, refused(r), err))
 	}
 	plan, err := planned(ctx, r, t, job)

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/fibership/fibership/internal/deploy"
+	"github.com/fibership/fibership/internal/action"
 	"github.com/fibership/fibership/internal/flags"
 )
 
@@ -36,7 +36,7 @@ func ramped(file *flags.File) ([]flags.Ramp, error) {
 		ramps, errs = append(ramps, known), append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
-		return nil, &deploy.Refusal{Reason: "input ramp", Err: err, Advice: "name flags, and variants of theirs, that are in the input flags' file"}
+		return nil, action.WrongInput("ramp", err)
 	}
 	return ramps, nil
 }

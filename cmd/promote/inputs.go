@@ -20,12 +20,12 @@ import (
 var spec = action.New("promote", action.Deploy, "Bring exactly what passed staging to production on Kubernetes, as a judged canary or at once, and take it back when it fails")
 
 var (
-	from = action.Parsed(spec, "from", "text", "the environment that the release must have passed", target.Label,
+	from = action.Parsed(spec, "from", "text", "the environment that the release must have passed", target.Environment,
 		action.Default("staging"))
 	fromNamespace  = action.Parsed(spec, "from-namespace", "text", "the namespace of `from`", target.Label, action.DefaultText("`from`"), action.Example("staging"))
 	fromKubeconfig = spec.Secret("from-kubeconfig", "kubeconfig of `from`, where that is another cluster", action.DefaultText("`kubeconfig`"), action.Example("${{ secrets.STAGING_KUBECONFIG }}"))
 	fromContext    = spec.Text("from-context", "context of `from`, where that is another cluster", action.DefaultText("`context`; the current one of `from-kubeconfig` where that is given"), action.Example("staging"))
-	image          = action.Parsed(spec, "image", "text", "refused unless it is live and passed in `from`", target.Reference,
+	image          = action.Parsed(spec, "image", "text", "refused unless it passed in `from`", target.Reference,
 		action.DefaultText("what is live and passed in `from`"), action.Example("ghcr.io/acme/orders@sha256:…"))
 	strategy = spec.Choice("strategy", "how the new version takes over: pod by pod (`rolling`), by a growing share of traffic (`canary`), or beside in full size, checked, and switched to in one step (`blue-green`)", []string{string(promote.Rolling), string(promote.Canary), string(promote.BlueGreen)}, action.Default(string(promote.Canary)))
 	steps    = action.WordsOf(spec, "steps", "weights of a canary; 100% is implied", promote.ParseSteps,
@@ -65,13 +65,17 @@ func init() {
 // other: everything wrong is told before a cluster or a registry is asked.
 func read(ctx context.Context, r *action.Run, t deploy.Target, files *target.Manifests) error {
 	_, unreached := in.Other(r, "from-", *fromKubeconfig, *fromContext)
-	errs := []error{files.Read(ctx, r, t.Service), unreached, compared(promote.Strategy(*strategy), *steps, *checks)}
+	_, unnamed := target.NamespaceOf("from-namespace", *fromNamespace, *from)
+	errs := []error{files.Read(ctx, r, t.Service), unreached, unnamed, compared(promote.Strategy(*strategy), *steps, *checks)}
 	wrong := func(input, expected string) { errs = append(errs, action.WrongInput(input, errors.New(expected))) }
 	if *route != "" && promote.Traffic(*traffics) != promote.Gateway {
 		wrong("route", "expected traffic: gateway beside it: nothing else steers a route")
 	}
 	if len(*ramp) > 0 && !files.HasFlags() {
 		wrong("ramp", "expected the flag file in the input flags: there is none to open a flag of")
+	}
+	if _, err := ramped(files.FlagFile()); err != nil {
+		errs = append(errs, err)
 	}
 	if asksPrometheus() && *prometheusURL == nil {
 		wrong("prometheus-url", "expected where Prometheus is: `metrics: prometheus` and query(…) ask it")
@@ -144,9 +148,10 @@ func steerable(t deploy.Target, objects []*unstructured.Unstructured) ([]*unstru
 // candidate is the release of the environment before that may be promoted.
 func candidate(ctx context.Context, r *action.Run, t deploy.Target, image name.Reference) (release.Record, error) {
 	origin := t
-	origin.Environment, origin.Namespace = *from, *fromNamespace
-	if origin.Namespace == "" {
-		origin.Namespace = *from
+	var err error
+	origin.Environment = *from
+	if origin.Namespace, err = target.NamespaceOf("from-namespace", *fromNamespace, *from); err != nil {
+		return release.Record{}, err
 	}
 	if c, err := in.Other(r, "from-", *fromKubeconfig, *fromContext); err != nil {
 		return release.Record{}, err

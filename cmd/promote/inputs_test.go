@@ -25,6 +25,10 @@ func TestInputs_areCheckedBesideEachOtherBeforeAnythingIsAsked(t *testing.T) {
 		"two ramps of one flag": {
 			map[string]string{"ramp": "new: 5%\nnew: 25%"}, map[string]string{"ramp": "expected each flag once"},
 		},
+		"beside what cannot be read": {
+			map[string]string{"dry-run": "maybe", "kubeconfig": "nothing", "before": "none.yaml", "steps": "10% 50%"},
+			map[string]string{"dry-run": "expected true or false", "kubeconfig": "it is neither", "before": "no such file", "steps": "is no weight"},
+		},
 		"services together": {
 			map[string]string{"service": "", "services": "orders\ncart", "manifests": "deploy", "kubeconfig": "nothing"},
 			map[string]string{"manifests": "deploy/orders: no such file", "kubeconfig": "it is neither"},
@@ -38,8 +42,8 @@ func TestInputs_areCheckedBesideEachOtherBeforeAnythingIsAsked(t *testing.T) {
 				}
 			}
 			got := actiontest.Exec(t, spec, run, inputs, "GITHUB_WORKSPACE="+t.TempDir())
-			if got.Exit != 2 {
-				t.Errorf("exit %d", got.Exit)
+			if got.Exit != 2 || got.Outputs["status"] != "refused" {
+				t.Errorf("exit %d, outputs %v", got.Exit, got.Outputs)
 			}
 			for input, say := range c.say {
 				told := 0

@@ -52,19 +52,24 @@ func alone() error {
 	return errors.Join(errs...)
 }
 
-// runTogether promotes the services of the input.
-func runTogether(ctx context.Context, r *action.Run) error {
-	var members []promote.Member
+// checkedTogether is the services of the input and the manifests of each.
+func checkedTogether(ctx context.Context, r *action.Run) ([]promote.Member, []*target.Manifests, error) {
+	members, its := make([]promote.Member, len(*services)), make([]*target.Manifests, len(*services))
 	errs := []error{alone()}
-	its := make([]*target.Manifests, len(*services))
 	for i, m := range *services {
 		t, err := in.TargetOf(r, m.service)
 		t.Log = progress.Named(r.Log, m.service)
-		its[i] = files.Of(m.service)
+		members[i].Target, its[i] = t, files.Of(m.service)
 		errs = append(errs, err, read(ctx, r, t, its[i]))
-		members = append(members, promote.Member{Target: t})
 	}
-	if errors.Join(errs...) == nil {
+	return members, its, errors.Join(errs...)
+}
+
+// runTogether promotes the services of the input.
+func runTogether(ctx context.Context, r *action.Run) error {
+	members, its, err := checkedTogether(ctx, r)
+	errs := []error{err}
+	if err == nil {
 		for i, m := range *services {
 			plan, err := planned(ctx, r, members[i].Target, m.image, its[i])
 			if err != nil {
@@ -74,13 +79,10 @@ func runTogether(ctx context.Context, r *action.Run) error {
 			members[i].Plan = plan
 		}
 	}
-	results := make([]promote.Result, len(members))
-	err := errors.Join(errs...)
+	results := refusedTogether(r, members)
+	err = errors.Join(errs...)
 	switch {
 	case err != nil:
-		for i := range results {
-			results[i] = refused(r)
-		}
 	case *in.DryRun:
 		for i, m := range members {
 			var failed error
@@ -93,6 +95,15 @@ func runTogether(ctx context.Context, r *action.Run) error {
 	}
 	target.TellDossier(r, err)
 	return errors.Join(err, reportTogether(r, members, results, err))
+}
+
+// refusedTogether tells of promotions that came to nothing.
+func refusedTogether(r *action.Run, members []promote.Member) []promote.Result {
+	results := make([]promote.Result, len(members))
+	for i := range results {
+		results[i] = refused(r)
+	}
+	return results
 }
 
 // memberOutput is one of several services in the output services.

@@ -11,7 +11,7 @@ func TestInputs_toIsReadBeforeAClusterIsAsked(t *testing.T) {
 	const nowhere = "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{name: c, context: {cluster: c}}]\nclusters: [{name: c, cluster: {server: \"http://127.0.0.1:1\"}}]\n"
 	for _, to := range []string{"yesterday", "0", "abc123", "sha256:abc", "Previous"} {
 		got := actiontest.Exec(t, spec, run, map[string]string{"service": "orders", "kubeconfig": nowhere, "to": to})
-		if got.Exit != 2 || !strings.Contains(got.Log, `input "to" is "`+to+`": expected previous, a release number`) || !strings.Contains(got.Log, "; for example: 12") {
+		if got.Exit != 2 || got.Outputs["status"] != "refused" || !strings.Contains(got.Log, `input "to" is "`+to+`": expected previous, a release number`) || !strings.Contains(got.Log, "; for example: 12") {
 			t.Errorf("%s: exit %d\n%s", to, got.Exit, got.Log)
 		}
 	}

@@ -13,6 +13,14 @@ import (
 
 func main() { action.Main(spec, run) }
 
+func init() { spec.Check = check }
+
+// check tells everything that is wrong with the inputs, beside what is known to be.
+func check(_ context.Context, r *action.Run, wrong error) error {
+	t, err := in.Target(r)
+	return errors.Join(err, report(r, t, refused(r), errors.Join(wrong, err)))
+}
+
 func run(ctx context.Context, r *action.Run) error {
 	t, err := in.Target(r)
 	if err != nil {

@@ -24,10 +24,21 @@ func (c *console) Annotate(note progress.Annotation) {
 	defer c.mu.Unlock()
 	level := min(max(note.Level, progress.Notice), progress.Error)
 	most := maxAnnotations
-	if level == progress.Error && !c.closing {
+	if level == progress.Error {
 		most-- // the last is for the cause of failure
 	}
-	if !c.inActions || c.annotated[level] >= most {
+	c.note(level, note, c.annotated[level] < most)
+}
+
+// final writes a note that ends the run: an annotation, whatever went before.
+func (c *console) final(note progress.Annotation) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.note(progress.Error, note, true)
+}
+
+func (c *console) note(level progress.Level, note progress.Annotation, issue bool) {
+	if !c.annotates || !issue {
 		c.plain[level]++
 		for i, line := range lines(plainNote(level, note)) {
 			if i > 0 {
@@ -104,7 +115,7 @@ func shorten(text string, most int) string {
 func (c *console) unshown() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.inActions {
+	if !c.annotates {
 		return
 	}
 	for level, n := range c.plain {

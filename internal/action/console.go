@@ -18,10 +18,10 @@ type console struct {
 	mu        sync.Mutex
 	out       io.Writer
 	inActions bool
+	annotates bool // notes are commands of the runner: somebody reads them
 	masks     masks
 	group     int    // counts the groups that were opened
 	open      bool   // the last of them is
-	closing   bool   // the last words are being said
 	annotated [3]int // by level: notes issued
 	plain     [3]int // by level: notes that are lines of the log only
 	foreign   []*foreign
@@ -113,7 +113,8 @@ func (c *console) clean(text string) string {
 	return neutral(c.masks.redact(colors.ReplaceAllString(visible(text), "")))
 }
 
-// close says what was left out and ends what is open.
+// close says what was left out and ends what is open, so that what ended the run
+// is seen without unfolding anything.
 func (c *console) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -121,13 +122,4 @@ func (c *console) close() {
 		f.flush()
 	}
 	c.endGroup()
-}
-
-// lastWords lets go of what is buffered and the group, so that what ended the
-// run is seen without unfolding anything.
-func (c *console) lastWords() {
-	c.close()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.closing = true
 }

@@ -1,6 +1,7 @@
 package action
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -65,6 +66,11 @@ func readEvent(getenv func(string) string) (Event, error) {
 		ServerURL:  strings.TrimSuffix(getenv("GITHUB_SERVER_URL"), "/"),
 		Workspace:  getenv("GITHUB_WORKSPACE"),
 		InActions:  getenv("GITHUB_ACTIONS") == "true",
+	}
+	for prefix, kind := range map[string]string{"refs/heads/": "branch", "refs/tags/": "tag"} { // where a runner tells the ref alone
+		if short, is := strings.CutPrefix(e.Ref, prefix); is {
+			e.RefName, e.RefType = cmp.Or(e.RefName, short), cmp.Or(e.RefType, kind)
+		}
 	}
 	if id := getenv("GITHUB_RUN_ID"); id != "" && e.ServerURL != "" && e.Repository != "" {
 		e.RunURL = e.ServerURL + "/" + e.Repository + "/actions/runs/" + id

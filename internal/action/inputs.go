@@ -1,6 +1,7 @@
 package action
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -92,6 +93,25 @@ func joined(mistakes []*InputError) error {
 	return errors.Join(all...)
 }
 
+// further finds what else is wrong with inputs of which some cannot be read. What
+// it says of these themselves follows from that, and is left out.
+func (s *Spec) further(ctx context.Context, r *Run, mistakes []*InputError) error {
+	if s.Check == nil {
+		return nil
+	}
+	known := map[string]bool{}
+	for _, m := range mistakes {
+		known[m.Name] = true
+	}
+	var more []*InputError
+	for _, m := range wrongInputs(safely(ctx, r, func(ctx context.Context, r *Run) error { return s.Check(ctx, r, joined(mistakes)) })) {
+		if !known[m.Name] {
+			more = append(more, m)
+		}
+	}
+	return joined(more)
+}
+
 // given is what environment and flags held, before it is parsed.
 type given struct {
 	raw            map[string]string // by the input's name
@@ -164,24 +184,31 @@ func (s *Spec) store(g given) []*InputError {
 	for _, input := range s.Inputs {
 		input.clear()
 		raw := g.raw[input.Name]
+		if input.lists() && blank(raw) {
+			raw = ""
+		}
 		if raw == "" && input.Required {
 			mistakes = append(mistakes, &InputError{Name: input.Name, Err: errors.New("it is required")})
 			continue
 		}
-		if raw == "" {
-			if input.Default != "" {
-				if err := input.set(input.Default); err != nil {
-					panic(fmt.Sprintf("default of input %q: %v", input.Name, err))
-				}
+		if raw != "" {
+			err := input.set(raw)
+			if err == nil {
+				continue
 			}
-			continue
-		}
-		if err := input.set(raw); err != nil {
 			mistakes = append(mistakes, &InputError{Name: input.Name, Err: err})
+		}
+		if input.Default != "" {
+			if err := input.set(input.Default); err != nil {
+				panic(fmt.Sprintf("default of input %q: %v", input.Name, err))
+			}
 		}
 	}
 	return mistakes
 }
+
+// lists says whether the input is one item a line.
+func (i *Input) lists() bool { return strings.HasPrefix(i.Type, "list") }
 
 func (s *Spec) input(name string) *Input {
 	for _, input := range s.Inputs {

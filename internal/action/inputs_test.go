@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -263,7 +264,7 @@ func TestSecret_isMaskedBeforeAnythingElse(t *testing.T) {
 			t.Errorf("line %d: %s", i, line)
 		}
 	}
-	if !strings.Contains(got.Log, "::error title=sample::server said: *** and ***\n") {
+	if !strings.Contains(got.Log, "::error title=sample::server said: *** and ***%0ANext: ") {
 		t.Errorf("log:\n%s", got.Log)
 	}
 }
@@ -316,4 +317,49 @@ func FuzzInputs(f *testing.F) {
 			t.Errorf("held %v", s.held())
 		}
 	})
+}
+
+func TestInputs_furtherMistakesAreToldWithThoseThatCannotBeRead(t *testing.T) {
+	s := newSample()
+	s.Output("status", "how it ended")
+	s.Check = func(_ context.Context, r *action.Run, wrong error) error {
+		r.Set("status", "refused: "+wrong.Error())
+		return fmt.Errorf("read: %w", errors.Join(
+			action.WrongInput("image", errors.New("there is no such repository")),
+			action.WrongInput("replicas", errors.New("follows from its being wrong")),
+			errors.New("no mistake of an input"),
+		))
+	}
+	got := actiontest.Exec(t, s.Spec, nil, map[string]string{"image": "nowhere", "replicas": "many"})
+	want := "::error title=Wrong input%3A replicas::input \"replicas\" is \"many\": expected a whole number, zero or more; for example: 3\n" +
+		"::error title=Wrong input%3A image::input \"image\" is \"nowhere\": there is no such repository; for example: ghcr.io/acme/orders\n"
+	if diff := cmp.Diff(want, got.Log); got.Exit != 2 || diff != "" {
+		t.Errorf("exit %d\n%s", got.Exit, diff)
+	}
+	if status := got.Outputs["status"]; !strings.HasPrefix(status, "refused: input \"replicas\": expected") || *s.replicas != 2 {
+		t.Errorf("status %q, held %v", status, s.held())
+	}
+}
+
+func TestInputs_eachMistakeIsAnAnnotation(t *testing.T) {
+	s := action.New("sample", action.Deploy, "has many inputs")
+	wrong := map[string]string{}
+	for i := range 15 {
+		name := fmt.Sprintf("number-%d", i)
+		s.Number(name, "a number")
+		wrong[name] = "many"
+	}
+	got := actiontest.Exec(t, s, nil, wrong)
+	if n := strings.Count(got.Log, "::error title=Wrong input"); got.Exit != 2 || n != 15 {
+		t.Errorf("exit %d, %d annotations:\n%s", got.Exit, n, got.Log)
+	}
+}
+
+func TestInputs_aListOfCommentsIsNotGiven(t *testing.T) {
+	s := newSample()
+	got := actiontest.Exec(t, s.Spec, func(context.Context, *action.Run) error { return nil },
+		map[string]string{"image": "x", "tests": "# all of them\n\n  # really", "steps": "#", "env": "# none"})
+	if got.Exit != 0 || !slices.Equal(*s.tests, []string{"./..."}) || !slices.Equal(*s.steps, []string{"10%", "50%"}) || *s.flags != nil {
+		t.Errorf("exit %d, held %v", got.Exit, s.held())
+	}
 }

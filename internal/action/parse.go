@@ -55,6 +55,16 @@ func parseList(raw string) ([]string, error) {
 	return items, nil
 }
 
+// blank says whether a list has no item, but comments at the most.
+func blank(raw string) bool {
+	for line := range strings.Lines(raw) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			return false
+		}
+	}
+	return true
+}
+
 func parseWords(raw string) ([]string, error) {
 	lines, err := parseList(raw)
 	if err != nil {

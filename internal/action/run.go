@@ -1,6 +1,7 @@
 package action
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,9 @@ import (
 	"runtime/debug"
 	"syscall"
 	"time"
+	"unicode/utf8"
+
+	"github.com/sethvargo/go-githubactions"
 
 	"github.com/fibership/fibership/internal/progress"
 )
@@ -19,6 +23,7 @@ type Run struct {
 	progress.Log
 	Event Event
 
+	getenv  func(string) string
 	console *console
 	outputs *outputs
 	summary *summary
@@ -47,6 +52,29 @@ func (r *Run) Set(name, value string) { r.outputs.set(name, value) }
 
 // Mask hides value from everything printed from now on.
 func (r *Run) Mask(value string) { r.console.mask(value) }
+
+// Identity gives the runner's OIDC tokens, which say to whom they are meant for
+// that this is the repository's job; nil where the runner gives none: a job has
+// them by `permissions: id-token: write`.
+func (r *Run) Identity() func(ctx context.Context, audience string) (string, error) {
+	if r.getenv("ACTIONS_ID_TOKEN_REQUEST_URL") == "" || r.getenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN") == "" {
+		return nil
+	}
+	runner := githubactions.New(githubactions.WithGetenv(r.getenv))
+	return func(ctx context.Context, audience string) (string, error) {
+		ctx, stop := context.WithTimeout(ctx, identityWithin)
+		defer stop()
+		token, err := runner.GetIDToken(ctx, audience)
+		if err != nil {
+			return "", fmt.Errorf("ask the runner for an OIDC token: %w", err)
+		}
+		r.Mask(token)
+		return token, nil
+	}
+}
+
+// identityWithin is how long the runner may take to answer.
+const identityWithin = 20 * time.Second
 
 // Summary appends Markdown of our own to the job summary. Text from outside
 // goes through Escape or Code first.
@@ -109,6 +137,9 @@ func Exec(ctx context.Context, s *Spec, run func(context.Context, *Run) error, e
 	if event.InActions {
 		c = &console{out: stdout, inActions: true}
 	}
+	// Who set up these files reads notes as the runner does; a mask would be told
+	// to who does not take it away.
+	c.annotates = event.InActions || getenv("GITHUB_OUTPUT") != "" || getenv("GITHUB_STEP_SUMMARY") != ""
 	defer c.close()
 	for _, input := range s.Inputs {
 		if input.Secret {
@@ -119,6 +150,7 @@ func Exec(ctx context.Context, s *Spec, run func(context.Context, *Run) error, e
 	r := &Run{
 		Log:     c,
 		Event:   event,
+		getenv:  getenv,
 		console: c,
 		outputs: &outputs{spec: s, console: c, path: getenv("GITHUB_OUTPUT"), stdout: stdout},
 		summary: &summary{console: c, path: getenv("GITHUB_STEP_SUMMARY")},
@@ -128,7 +160,7 @@ func Exec(ctx context.Context, s *Spec, run func(context.Context, *Run) error, e
 	}
 	var err error
 	if mistakes = append(mistakes, s.store(given)...); len(mistakes) > 0 {
-		err = joined(mistakes)
+		err = errors.Join(joined(mistakes), s.further(ctx, r, mistakes))
 	} else {
 		stop := context.AfterFunc(ctx, func() {
 			c.Linef("%v: no new change is begun; what must be undone is undone", context.Cause(ctx))
@@ -138,7 +170,7 @@ func Exec(ctx context.Context, s *Spec, run func(context.Context, *Run) error, e
 		quiet()
 		stop()
 	}
-	c.lastWords()
+	c.close()
 	defer c.unshown()
 	return r.exit(ctx, s, given, errors.Join(err, r.outputs.failed()))
 }
@@ -150,7 +182,7 @@ func (r *Run) exit(ctx context.Context, s *Spec, given given, err error) int {
 		if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, ErrCancelled) {
 			message += ": " + err.Error()
 		}
-		r.Annotate(progress.Annotation{Level: progress.Error, Title: s.Name, Message: message})
+		r.console.final(progress.Annotation{Title: s.Name, Message: message})
 		return exitCancelled
 	}
 	if err == nil {
@@ -158,20 +190,24 @@ func (r *Run) exit(ctx context.Context, s *Spec, given given, err error) int {
 	}
 	if mistakes := wrongInputs(err); len(mistakes) > 0 {
 		for _, m := range mistakes {
-			r.Annotate(m.annotation(s, given))
+			r.console.final(m.annotation(s, given)) // each is one, whatever GitHub shows of them
 		}
 		return exitInputs
 	}
 	for _, note := range annotations(err) {
 		r.Annotate(note)
 	}
-	message := err.Error()
-	if next := nextStep(err); next != "" {
-		message += "\nNext: " + next
+	message, next := err.Error(), "\nNext: "+cmp.Or(nextStep(err), anyStep)
+	if room := maxNote - utf8.RuneCountInString(next); utf8.RuneCountInString(message) > room {
+		r.Linef("%s%s", message, next) // whole
+		message = shorten(message, max(room, maxNote/4))
 	}
-	r.Annotate(progress.Annotation{Level: progress.Error, Title: s.Name, Message: message})
+	r.console.final(progress.Annotation{Title: s.Name, Message: message + next})
 	return exitFailed
 }
+
+// anyStep is the step to take where nobody knows of a better one.
+const anyStep = "see what the log says above; where a server or the network was in trouble, run the job again"
 
 // safely turns a panic into an error: its text may hold a secret, and must
 // not reach the log but through the console.

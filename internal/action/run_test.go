@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -170,7 +172,7 @@ func TestExec_closesTheGroupBeforeTheLastWords(t *testing.T) {
 		_, _ = r.Foreign().Write([]byte("no line end"))
 		return errors.New("no luck")
 	}, nil)
-	want := "::group::first\n::endgroup::\n::group::second\nno line end\n::endgroup::\n::error title=sample::no luck\n"
+	want := "::group::first\n::endgroup::\n::group::second\nno line end\n::endgroup::\n::error title=sample::no luck%0ANext: see what the log says above; where a server or the network was in trouble, run the job again\n"
 	if got.Log != want {
 		t.Errorf("log:\n%s", got.Log)
 	}
@@ -194,7 +196,7 @@ func TestAnnotate_keepsToWhatGitHubShows(t *testing.T) {
 		}
 	}
 	for line := range strings.Lines(got.Log) {
-		if _, message, ok := strings.Cut(line, "title=sample::"); ok && len([]rune(strings.TrimSpace(message))) != 4096 {
+		if _, message, ok := strings.Cut(line, "title=sample::"); ok && len([]rune(strings.ReplaceAll(strings.TrimSpace(message), "%0A", "\n"))) != 4096 {
 			t.Errorf("message of %d characters", len([]rune(message)))
 		}
 	}
@@ -262,5 +264,78 @@ func TestEvent_thatCannotBeReadIsAWarning(t *testing.T) {
 	got := actiontest.Exec(t, action.New("sample", action.Deploy, "does something"), func(context.Context, *action.Run) error { return nil }, nil, "GITHUB_EVENT_PATH="+path)
 	if got.Exit != 0 || !strings.Contains(got.Log, "::warning title=event::read the event file:") {
 		t.Errorf("exit %d, log:\n%s", got.Exit, got.Log)
+	}
+}
+
+func TestExec_namesTheNextStepHoweverLongTheCause(t *testing.T) {
+	cause := strings.Repeat("one more fault\n", 500) + "the last fault"
+	got := actiontest.Exec(t, action.New("sample", action.Deploy, "does something"), func(context.Context, *action.Run) error {
+		return fmt.Errorf("%s: %w", cause, helpful{})
+	}, nil)
+	for line := range strings.Lines(got.Log) {
+		if _, message, ok := strings.Cut(line, "title=sample::"); ok && !strings.HasSuffix(message, "… (shortened)%0ANext: run go test ./orders\n") {
+			t.Errorf("the annotation ends with %q", message[max(0, len(message)-100):])
+		}
+	}
+	if !strings.Contains(got.Log, "\nthe last fault: 2 tests failed\n") {
+		t.Error("the log does not have all of it")
+	}
+}
+
+func TestExec_tellsNotesToWhoeverReadsFiles(t *testing.T) {
+	s := action.New("sample", action.Deploy, "does something")
+	s.Secret("token", "a token")
+	var stdout, stderr strings.Builder
+	exit := action.Exec(t.Context(), s, func(context.Context, *action.Run) error { return helpful{} },
+		[]string{"INPUT_TOKEN=hunter2secret", "GITHUB_STEP_SUMMARY=" + filepath.Join(t.TempDir(), "summary")}, nil, &stdout, &stderr)
+	if exit != 1 || !strings.Contains(stderr.String(), "::error title=sample::2 tests failed%0ANext: run go test ./orders\n") {
+		t.Errorf("exit %d, log:\n%s", exit, stderr.String())
+	}
+	if log := stdout.String() + stderr.String(); strings.Contains(log, "hunter2secret") {
+		t.Errorf("the secret is in the log:\n%s", log)
+	}
+}
+
+func TestEvent_takesBranchAndTagFromTheRefAlone(t *testing.T) {
+	for ref, want := range map[string][2]string{
+		"refs/heads/feature/a": {"branch", "feature/a"}, "refs/tags/v1.2.3": {"tag", "v1.2.3"}, "refs/pull/12/merge": {"", ""},
+	} {
+		var got action.Event
+		actiontest.Exec(t, action.New("sample", action.Deploy, "does something"), func(_ context.Context, r *action.Run) error {
+			got = r.Event
+			return nil
+		}, nil, "GITHUB_REF="+ref)
+		if got.RefType != want[0] || got.RefName != want[1] {
+			t.Errorf("%s: a %q named %q", ref, got.RefType, got.RefName)
+		}
+	}
+}
+
+func TestIdentity_isTheRunnersTokenAndHidden(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer request-token" || r.URL.Query().Get("audience") != "sts.amazonaws.com" {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		fmt.Fprint(w, `{"value": "hunter2oidc"}`)
+	}))
+	t.Cleanup(server.Close)
+	s := action.New("sample", action.Deploy, "shows who it is")
+	got := actiontest.Exec(t, s, func(ctx context.Context, r *action.Run) error {
+		token, err := r.Identity()(ctx, "sts.amazonaws.com")
+		r.Linef("it is %s", token)
+		return err
+	}, nil, "ACTIONS_ID_TOKEN_REQUEST_URL="+server.URL+"?api-version=2", "ACTIONS_ID_TOKEN_REQUEST_TOKEN=request-token")
+	if got.Exit != 0 || !strings.Contains(got.Log, "it is ***") {
+		t.Errorf("exit %d, log:\n%s", got.Exit, got.Log)
+	}
+	got = actiontest.Exec(t, s, func(_ context.Context, r *action.Run) error {
+		if r.Identity() != nil {
+			return errors.New("a token without id-token: write")
+		}
+		return nil
+	}, nil)
+	if got.Exit != 0 {
+		t.Errorf("log:\n%s", got.Log)
 	}
 }

@@ -15,6 +15,7 @@ package action
 
 import (
 	"cmp"
+	"context"
 	"time"
 )
 
@@ -35,6 +36,11 @@ type Spec struct {
 	Image       Image
 	Inputs      []*Input  // in the order in which they were declared
 	Outputs     []*Output // likewise
+
+	// Check, where it is set, is called instead of run where inputs cannot be
+	// read, which hold their defaults then: it finds what else is wrong with the
+	// inputs, beside wrong, and tells of a run that came to nothing.
+	Check func(ctx context.Context, r *Run, wrong error) error `json:"-"`
 }
 
 // Input is one declared input. Its value comes from the flag --name, else from

@@ -1,6 +1,8 @@
 package ecr
 
 import (
+	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,11 +41,13 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, `{"__type":%q,"message":"no"}`, kind)
 	}
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-	switch {
-	case r.Header.Get("X-Amz-Target") != "AmazonEC2ContainerRegistry_V20150921.CreateRepository" || in.RegistryID != "123456789012":
-		fail("InvalidParameterException")
+	switch asked := strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "AmazonEC2ContainerRegistry_V20150921."); {
 	case s.denied:
 		fail("AccessDeniedException")
+	case asked == "GetAuthorizationToken":
+		fmt.Fprintf(w, `{"authorizationData":[{"authorizationToken":%q,"expiresAt":4070908800}]}`, base64.StdEncoding.EncodeToString([]byte("AWS:pass:word")))
+	case asked != "CreateRepository" || in.RegistryID != "123456789012":
+		fail("InvalidParameterException")
 	case s.repositories[in.RepositoryName]:
 		fail("RepositoryAlreadyExistsException")
 	default:
@@ -81,7 +85,7 @@ const orders = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/acme/orders"
 func TestCreate_makesARepositoryOnce(t *testing.T) {
 	s := serve(t)
 	for _, want := range []bool{true, false} {
-		if made, err := Create(t.Context(), repository(t, orders)); err != nil || made != want {
+		if made, err := (Job{}).Create(t.Context(), repository(t, orders)); err != nil || made != want {
 			t.Errorf("made %v, want %v: %v", made, want, err)
 		}
 	}
@@ -101,7 +105,7 @@ func TestCreate_takesARoleForTheOIDCToken(t *testing.T) {
 	} {
 		t.Setenv(variable, value)
 	}
-	if made, err := Create(t.Context(), repository(t, orders)); err != nil || !made {
+	if made, err := (Job{}).Create(t.Context(), repository(t, orders)); err != nil || !made {
 		t.Fatalf("made %v: %v", made, err)
 	}
 	if !strings.Contains(s.authorized[0], "Credential=ROLEKEY/") {
@@ -111,14 +115,14 @@ func TestCreate_takesARoleForTheOIDCToken(t *testing.T) {
 
 func TestCreate_saysWhatIsMissing(t *testing.T) {
 	serve(t).denied = true
-	_, err := Create(t.Context(), repository(t, orders))
+	_, err := (Job{}).Create(t.Context(), repository(t, orders))
 	var e *Error
 	if !errors.As(err, &e) || !strings.Contains(err.Error(), "AccessDeniedException") || !strings.Contains(e.Next(), "ecr:CreateRepository") {
 		t.Errorf("%v", err)
 	}
 	t.Setenv("AWS_ACCESS_KEY_ID", "")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
-	if _, err = Create(t.Context(), repository(t, orders)); !errors.As(err, &e) || !strings.Contains(e.Next(), "credentials") {
+	if _, err = (Job{}).Create(t.Context(), repository(t, orders)); !errors.As(err, &e) || !strings.Contains(e.Next(), "credentials") {
 		t.Errorf("%v", err)
 	}
 }
@@ -131,5 +135,52 @@ func TestCheck_knowsAmazonsRegistry(t *testing.T) {
 		if got := Check(repository(t, text)) == nil; got != want {
 			t.Errorf("%s: %v", text, got)
 		}
+	}
+}
+
+func TestLogin_takesTheRunnersTokenBeforeKeys(t *testing.T) {
+	s := serve(t)
+	keys := "the AWS credentials of the job's environment"
+	const role = "arn:aws:iam::123456789012:role/ci"
+	runner := func(_ context.Context, audience string) (string, error) {
+		if audience != "sts.amazonaws.com" {
+			t.Errorf("a token for %q", audience)
+		}
+		return "oidc-token", nil
+	}
+	for name, c := range map[string]struct {
+		job          Job
+		role, source string
+		signed       string
+	}{
+		"keys":                        {Job{}, "", keys, "Credential=KEY/"},
+		"a token, and no role":        {Job{Identity: runner}, "", keys, "Credential=KEY/"},
+		"a token, and a role":         {Job{Identity: runner}, role, "the role " + role + " for the runner's OIDC token", "Credential=ROLEKEY/"},
+		"a role, and no token at all": {Job{}, role, keys, "Credential=KEY/"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("AWS_ROLE_ARN", c.role)
+			s.authorized = nil
+			got, err := c.job.Login(t.Context(), repository(t, orders))
+			if err != nil || got == nil || *got != (Login{c.source, "AWS", "pass:word"}) || !strings.Contains(s.authorized[0], c.signed) {
+				t.Errorf("%+v, %v, signed %v", got, err, s.authorized)
+			}
+		})
+	}
+}
+
+func TestLogin_isForAmazonAndWhoHasCredentials(t *testing.T) {
+	s := serve(t)
+	if got, err := (Job{}).Login(t.Context(), repository(t, "ghcr.io/acme/orders")); got != nil || err != nil {
+		t.Errorf("somebody else's registry: %v, %v", got, err)
+	}
+	s.denied = true
+	var e *Error
+	if got, err := (Job{}).Login(t.Context(), repository(t, orders)); got != nil || !errors.As(err, &e) || !strings.Contains(err.Error(), "log in to") || !strings.Contains(e.Next(), "ecr:GetAuthorizationToken") {
+		t.Errorf("denied: %v, %v", got, err)
+	}
+	t.Setenv("AWS_ACCESS_KEY_ID", "")
+	if got, err := (Job{}).Login(t.Context(), repository(t, orders)); got != nil || err != nil {
+		t.Errorf("no credentials: %v, %v", got, err)
 	}
 }

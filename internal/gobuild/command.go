@@ -114,5 +114,5 @@ func (e *ToolchainError) Next() string {
 	case strings.Contains(e.Text, "GOTOOLCHAIN=local"):
 		return "the module asks for a newer Go: set GOTOOLCHAIN=auto in the job's env, so that the toolchain is fetched"
 	}
-	return ""
+	return "correct the inputs working-directory, package, tests or the flags: go says the same in a checkout"
 }

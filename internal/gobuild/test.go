@@ -3,6 +3,7 @@ package gobuild
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/fibership/fibership/internal/progress"
@@ -144,7 +146,7 @@ func (t *Toolchain) test(ctx context.Context, suite Suite) (Tests, error) {
 	args = append(args, "-coverprofile="+profile.Name())
 	args = append(args, suite.Packages...)
 	env := slices.Clone(suite.Environ)
-	if slices.Contains(suite.Flags, "-race") { // the race detector is written in C
+	if slices.ContainsFunc(suite.Flags, race) { // the race detector is written in C
 		env = append(env, "CGO_ENABLED=1")
 	}
 
@@ -178,6 +180,13 @@ func (t *Toolchain) test(ctx context.Context, suite Suite) (Tests, error) {
 		return tests, &CoverageError{Got: max(tests.Coverage, 0), Want: suite.MinCoverage}
 	}
 	return tests, nil
+}
+
+// race says whether a flag asks for the race detector, in whatever spelling.
+func race(flag string) bool {
+	name, value, _ := strings.Cut(strings.TrimLeft(flag, "-"), "=")
+	on, err := strconv.ParseBool(cmp.Or(value, "true"))
+	return name == "race" && on && err == nil
 }
 
 // notes marks what failed. Packages' folders are asked for only now, since

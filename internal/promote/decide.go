@@ -2,6 +2,8 @@ package promote
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/fibership/fibership/internal/analysis"
@@ -51,15 +53,15 @@ func Decide(v analysis.Verdict, elapsed, step, limit time.Duration, p Policy) De
 func ParseSteps(words []string) ([]int, error) {
 	var steps []int
 	for _, word := range words {
-		var n int
-		var rest string
-		if c, _ := fmt.Sscanf(word, "%d%s", &n, &rest); c != 2 || rest != "%" || n < 1 || n > 100 {
+		number, percent := strings.CutSuffix(word, "%")
+		n, err := strconv.ParseUint(number, 10, 8)
+		if err != nil || !percent || n < 1 || n > 100 {
 			return nil, fmt.Errorf("%q is no weight: a whole percentage from 1%% to 100%%", word)
 		}
-		if len(steps) > 0 && n <= steps[len(steps)-1] {
+		if len(steps) > 0 && int(n) <= steps[len(steps)-1] {
 			return nil, fmt.Errorf("%d%% comes after %d%%: weights rise from step to step", n, steps[len(steps)-1])
 		}
-		steps = append(steps, n)
+		steps = append(steps, int(n))
 	}
 	if len(steps) > 0 && steps[len(steps)-1] == 100 {
 		steps = steps[:len(steps)-1]

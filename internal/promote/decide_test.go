@@ -51,6 +51,9 @@ func TestParseSteps_takesRisingWeights(t *testing.T) {
 		{[]string{"101%"}, nil},
 		{[]string{"10"}, nil},
 		{[]string{"10%x"}, nil},
+		{[]string{"10% 50%"}, nil},
+		{[]string{"10% of them"}, nil},
+		{[]string{"+10%"}, nil},
 		{[]string{"-5%"}, nil},
 		{[]string{"ten"}, nil},
 	} {

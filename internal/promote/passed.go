@@ -25,9 +25,11 @@ type Images interface {
 	Parts(ctx context.Context, image name.Digest) ([]v1.Hash, error)
 }
 
-// Passed finds what may be promoted: the image of the release that is live in
-// the environment and passed every check there, and that its pods really run.
-// A given image must be that one, by digest. The error says why not.
+// Passed finds what may be promoted: the release that is live in the
+// environment and passed every check there, and that its pods really run. A
+// given image is found by its digest, and must have passed there when it was
+// released last; where that release is not live any more, there are no pods to
+// compare. The error says why not.
 func Passed(ctx context.Context, from deploy.Target, image string, images Images) (release.Record, error) {
 	store := history.Open(from.Cluster, from.Service, from.Environment, from.Namespace)
 	h, err := store.List(ctx)
@@ -38,50 +40,73 @@ func Passed(ctx context.Context, from deploy.Target, image string, images Images
 	if err != nil {
 		return release.Record{}, err
 	}
+	if live, ok := h.Live(); len(h.Underway()) > 0 || !ok || live.Revision != r.Revision {
+		from.Log.Linef("release %d of %s passed in %s and is not what is live there now: no pods are left to compare it with", r.Revision, from.Service, from.Environment)
+		return r, nil
+	}
 	return r, runs(ctx, from, r, images)
 }
 
 // passed is the rule, pure.
 func passed(h release.History, from deploy.Target, image string) (release.Record, error) {
 	where := from.Service + " in " + from.Environment
-	refuse := func(advice, format string, args ...any) (release.Record, error) {
-		return release.Record{}, &deploy.Refusal{Reason: fmt.Sprintf(format, args...), Advice: advice}
+	if image != "" {
+		return passedAs(h, where, image)
 	}
 	live, ok := h.Live()
 	switch under := h.Underway(); {
 	case len(under) > 0:
-		return refuse("run this again when that deploy has ended; if its run died, run deploy-staging once more: it settles what was left",
-			"release %d of %s is under way (step %q): what is live there is changing", under[0].Revision, where, under[0].Step)
+		return changing(under[0], where)
 	case !ok:
 		return refuse("run deploy-staging first", "nothing of %s was ever released", where)
 	case live.Status != release.Succeeded:
 		return refuse("mend it and deploy again", "release %d of %s is live but %s: %s", live.Revision, where, live.Status, live.Failure)
 	case live.Relapsed():
-		return refuse("mend it and deploy again; or run deploy-staging once more as it is: if its tests pass, it may be promoted",
-			"release %d of %s passed, but not when it was tested again at %s: %s", live.Revision, where, live.Recheck.At.Format(time.DateTime), live.Recheck.Failure)
+		return relapsed(live, where)
 	}
-	if image == "" {
-		return live, nil
-	}
+	return live, nil
+}
+
+// passedAs is the newest release of the image, where that passed.
+func passedAs(h release.History, where, image string) (release.Record, error) {
 	given, err := name.NewDigest(image)
 	if err != nil {
 		return refuse("", "%q is no image by digest", image)
 	}
-	if held, err := name.NewDigest(live.Image); err == nil && held.DigestStr() == given.DigestStr() {
-		return live, nil
-	}
-	tried := slices.IndexFunc(h, func(r release.Record) bool {
-		d, err := name.NewDigest(r.Image)
-		return err == nil && d.DigestStr() == given.DigestStr()
+	newest := slices.IndexFunc(h, func(r release.Record) bool {
+		held, err := name.NewDigest(r.Image)
+		return err == nil && held.DigestStr() == given.DigestStr()
 	})
-	if tried < 0 {
+	switch {
+	case len(h) == 0:
+		return refuse("run deploy-staging first", "nothing of %s was ever released", where)
+	case newest < 0:
 		return refuse("deploy it there first", "image %s was never released as %s", image, where)
 	}
-	if r := h[tried]; r.Status != release.Succeeded {
+	switch r := h[newest]; {
+	case r.Status == release.Underway:
+		return changing(r, where)
+	case r.Status != release.Succeeded:
 		return refuse("mend it, then deploy it there first", "image %s did not pass as %s: release %d is %s: %s", image, where, r.Revision, r.Status, r.Failure)
+	case r.Relapsed():
+		return relapsed(r, where)
+	default:
+		return r, nil
 	}
-	return refuse("deploy it there again, or promote what is live there by leaving image empty",
-		"image %s passed as %s in release %d, but release %d with %s is live there now", image, where, h[tried].Revision, live.Revision, live.Image)
+}
+
+func refuse(advice, format string, args ...any) (release.Record, error) {
+	return release.Record{}, &deploy.Refusal{Reason: fmt.Sprintf(format, args...), Advice: advice}
+}
+
+func changing(r release.Record, where string) (release.Record, error) {
+	return refuse("run this again when that deploy has ended; if its run died, run deploy-staging once more: it settles what was left",
+		"release %d of %s is under way (step %q): what is live there is changing", r.Revision, where, r.Step)
+}
+
+func relapsed(r release.Record, where string) (release.Record, error) {
+	return refuse("mend it and deploy again; or run deploy-staging once more as it is: if its tests pass, it may be promoted",
+		"release %d of %s passed, but not when it was tested again at %s: %s", r.Revision, where, r.Recheck.At.Format(time.DateTime), r.Recheck.Failure)
 }
 
 // runs makes sure that what the record says is what the pods were told to run,

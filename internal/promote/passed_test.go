@@ -14,13 +14,15 @@ import (
 
 func image(n string) string { return "ghcr.io/acme/orders@sha256:" + strings.Repeat(n, 64) }
 
-func TestPassed_isWhatIsLiveAndNothingElse(t *testing.T) {
+func TestPassed_isWhatIsLiveOrWhatIsNamed(t *testing.T) {
 	t.Parallel()
 	from := deploy.Target{Service: "orders", Environment: "staging"}
 	good1 := release.Record{Revision: 1, Status: release.Succeeded, Image: image("1")}
 	good2 := release.Record{Revision: 2, Status: release.Succeeded, Image: image("2")}
 	bad3 := release.Record{Revision: 3, Status: release.RolledBack, Base: 2, TookBack: true, Image: image("3"), Failure: "it crashed"}
 	kept3 := release.Record{Revision: 3, Status: release.Failed, Image: image("3"), Failure: "it crashed"}
+	failed3 := bad3
+	failed3.Image = image("1")
 	relapsed2, recovered2 := good2, good2
 	relapsed2.Recheck, recovered2.Recheck = &release.Recheck{Failure: "it does not answer"}, &release.Recheck{}
 	under3 := release.Record{Revision: 3, Status: release.Underway, Step: deploy.StepApply, Image: image("3")}
@@ -38,7 +40,10 @@ func TestPassed_isWhatIsLiveAndNothingElse(t *testing.T) {
 		"likewise, by digest":                  {release.History{relapsed2, good1}, image("2"), 0, "it does not answer"},
 		"what passed them again":               {release.History{recovered2, good1}, "", 2, ""},
 		"nothing yet":                          {nil, "", 0, "ever released"},
-		"what passed once":                     {release.History{good2, good1}, image("1"), 0, "release 2 with"},
+		"what passed once":                     {release.History{good2, good1}, image("1"), 1, ""},
+		"likewise, while another is changing":  {release.History{under3, good2, good1}, image("1"), 1, ""},
+		"what passed, then not":                {release.History{failed3, good2, good1}, image("1"), 0, "did not pass"},
+		"what is under way":                    {release.History{under3, good2}, image("3"), 0, "under way"},
 		"what failed":                          {release.History{bad3, good2}, image("3"), 0, "did not pass"},
 		"what failed and was kept":             {release.History{kept3, good2}, "", 0, "failed"},
 		"what was never there":                 {release.History{good2}, image("9"), 0, "never released"},

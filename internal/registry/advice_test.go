@@ -9,7 +9,7 @@ func TestNext_namesNoInputThatTheActionLacks(t *testing.T) {
 	t.Parallel()
 	for _, next := range []string{
 		(&OutageError{noInputs: true}).Next(),
-		(&CredentialError{Registry: ghcr, Source: "the actor and github-token", noInputs: true}).Next(),
+		(&CredentialError{Registry: GHCR, Source: "the actor and github-token", noInputs: true}).Next(),
 		(&CredentialError{Registry: "registry.example", Source: "DOCKER_CONFIG", noInputs: true}).Next(),
 	} {
 		if next == "" || strings.Contains(next, "registry-") || strings.Contains(next, "retry-timeout") {

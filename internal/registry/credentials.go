@@ -14,8 +14,15 @@ import (
 	"github.com/fibership/fibership/internal/progress"
 )
 
-// GitHub's own registry, which takes the job's token.
-const ghcr = "ghcr.io"
+// GHCR is GitHub's own registry, which takes the job's token.
+const GHCR = "ghcr.io"
+
+// Sources of credentials, in words.
+const (
+	fromInputs = "registry-username and registry-password"
+	fromJob    = "the actor and github-token"
+	fromConfig = "DOCKER_CONFIG"
+)
 
 // Credentials are those that a workflow gives, and for which registry.
 type Credentials struct {
@@ -26,36 +33,77 @@ type Credentials struct {
 	GitHubToken string
 }
 
-// keychain finds credentials: what was given, then the job's token, then
-// DOCKER_CONFIG.
+// Pass is a user and a password, and where they come from, in words.
+type Pass struct{ Source, Username, Password string }
+
+// Login gets a pass for the registry of a repository; nil where it has none.
+type Login func(ctx context.Context, repository name.Repository) (*Pass, error)
+
+// keychain finds credentials: what was given, then the job's token, then what
+// login gets, then DOCKER_CONFIG.
 type keychain struct {
-	given Credentials
-	log   progress.Log
-	told  *sync.Map // registries whose source was told
+	given  Credentials
+	login  Login
+	log    progress.Log
+	told   *sync.Map // registries whose source was told
+	passes *sync.Map // by registry: *Pass, nil for none
+}
+
+// pass asks login once for each registry. What fails there is told, and
+// DOCKER_CONFIG may still have what it takes.
+func (k keychain) pass(ctx context.Context, repository name.Repository) *Pass {
+	if pass, known := k.passes.Load(repository.RegistryStr()); known {
+		return pass.(*Pass)
+	}
+	if k.login == nil {
+		return nil
+	}
+	pass, err := k.login(ctx, repository)
+	switch {
+	case ctx.Err() != nil:
+		return nil // nothing is known
+	case err != nil:
+		text := fmt.Sprintf("for %s: %v", repository.RegistryStr(), err)
+		if next, ok := errors.AsType[interface {
+			error
+			Next() string
+		}](err); ok {
+			text += "; " + next.Next()
+		}
+		progress.Warn(k.log, "credentials", text)
+		pass = nil
+	}
+	k.passes.Store(repository.RegistryStr(), pass)
+	return pass
 }
 
 // source is where credentials for registry come from, in words.
 func (k keychain) source(registry string) string {
 	switch {
 	case k.given.Password != "" && k.given.Registry == registry:
-		return "registry-username and registry-password"
-	case k.given.GitHubToken != "" && registry == ghcr:
-		return "the actor and github-token"
-	default:
-		return "DOCKER_CONFIG"
+		return fromInputs
+	case k.given.GitHubToken != "" && registry == GHCR:
+		return fromJob
 	}
+	if pass, known := k.passes.Load(registry); known && pass.(*Pass) != nil {
+		return pass.(*Pass).Source
+	}
+	return fromConfig
 }
 
 func (k keychain) resolve(ctx context.Context, repository name.Repository) (authn.Authenticator, error) {
 	registry := repository.RegistryStr()
 	source := k.source(registry)
+	if source == fromConfig && k.pass(ctx, repository) != nil {
+		source = k.source(registry)
+	}
 	var auth authn.Authenticator
 	switch source {
-	case "registry-username and registry-password":
+	case fromInputs:
 		auth = &authn.Basic{Username: k.given.Username, Password: k.given.Password}
-	case "the actor and github-token":
+	case fromJob:
 		auth = &authn.Basic{Username: k.given.GitHubActor, Password: k.given.GitHubToken}
-	default:
+	case fromConfig:
 		var err error
 		auth, err = authn.Resolve(ctx, authn.DefaultKeychain, repository)
 		if err != nil {
@@ -64,6 +112,9 @@ func (k keychain) resolve(ctx context.Context, repository name.Repository) (auth
 		if auth == authn.Anonymous {
 			source = "nowhere: none are given, and DOCKER_CONFIG has none"
 		}
+	default:
+		pass := k.pass(ctx, repository)
+		auth = &authn.Basic{Username: pass.Username, Password: pass.Password}
 	}
 	if _, told := k.told.LoadOrStore(registry, true); !told {
 		k.log.Linef("credentials for %s: from %s", registry, source)
@@ -101,16 +152,18 @@ func (e *CredentialError) Unwrap() error { return e.Cause }
 func (e *CredentialError) Next() string {
 	const mounted = "let DOCKER_CONFIG name a folder in the workspace whose config.json may pull from there: a container action does not see the host's ~/.docker nor its credential helpers"
 	switch {
-	case e.noInputs && e.Registry == ghcr:
+	case e.noInputs && e.Registry == GHCR:
 		return "give the job permissions: packages: read, the input github-token, and the repository access in the package's settings"
 	case e.noInputs:
 		return mounted
-	case e.Registry == ghcr && e.Source == "the actor and github-token":
+	case e.Registry == GHCR && e.Source == fromJob:
 		return "give the job permissions: packages: write, and the repository access in the package's settings; or set the inputs registry-username and registry-password"
-	case e.Source == "DOCKER_CONFIG":
+	case e.Source == fromConfig:
 		return "set the inputs registry-username and registry-password; a container action does not see the host's ~/.docker nor its credential helpers"
-	default:
+	case e.Source == fromInputs:
 		return "correct the inputs registry-username and registry-password"
+	default:
+		return "allow " + e.Source + " to use that repository, or set the inputs registry-username and registry-password"
 	}
 }
 

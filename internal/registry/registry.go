@@ -25,6 +25,7 @@ import (
 // trouble and says nothing.
 type Options struct {
 	Credentials Credentials
+	Login       Login         // asked between Credentials and DOCKER_CONFIG; nil: nobody is
 	Patience    time.Duration // how long one outage is ridden out
 	Log         progress.Log  // nil: says nothing
 }
@@ -61,7 +62,7 @@ func New(options Options) *Client {
 		log = progress.Discard
 	}
 	return &Client{
-		keys:     keychain{given: options.Credentials, log: log, told: &sync.Map{}},
+		keys:     keychain{given: options.Credentials, login: options.Login, log: log, told: &sync.Map{}, passes: &sync.Map{}},
 		patience: options.Patience,
 		log:      log,
 		network:  newNetwork(newTransport()),
@@ -219,6 +220,11 @@ func Resolve(ctx context.Context, ref name.Reference, options Options) (name.Dig
 type NotFoundError struct{ Reference name.Reference }
 
 func (e *NotFoundError) Error() string { return e.Reference.String() + " is not in its registry" }
+
+// Next is what a person can do about it.
+func (e *NotFoundError) Next() string {
+	return "check the name, and that it was pushed; where it is private, give the registry's credentials"
+}
 
 // IsNotFound says whether err is about a manifest that is not there.
 func IsNotFound(err error) bool {

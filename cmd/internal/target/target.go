@@ -4,12 +4,13 @@
 package target
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -44,7 +45,7 @@ func Declare(s *action.Spec, environment string) *Inputs {
 	in := &Inputs{
 		service: action.Parsed(s, "service", "text", "the service's name; a DNS label", Label,
 			action.DefaultText("the repository's name"), action.Example("orders")),
-		Environment: action.Parsed(s, "environment", "text", "the environment that the action changes", Label,
+		Environment: action.Parsed(s, "environment", "text", "the environment that the action changes", Environment,
 			action.Default(environment), action.Example(environment)),
 		namespace: action.Parsed(s, "namespace", "text", "the namespace in the cluster", Label,
 			action.DefaultText("the environment's name"), action.Example(environment)),
@@ -78,6 +79,29 @@ func Label(text string) (string, error) {
 	return text, nil
 }
 
+// Environment parses an environment's name, as GitHub takes them.
+// Source: https://docs.github.com/actions/how-tos/deploy/configure-and-manage-deployments/manage-environments
+func Environment(text string) (string, error) {
+	const most = 255
+	if utf8.RuneCountInString(text) > most || strings.ContainsFunc(text, unicode.IsControl) {
+		return "", fmt.Errorf("expected one line of at most %d characters", most)
+	}
+	return text, nil
+}
+
+// NamespaceOf is the namespace of an environment: the one given by the named
+// input, else that of the environment's name.
+func NamespaceOf(input, given, environment string) (string, error) {
+	if given != "" {
+		return given, nil
+	}
+	namespace, err := Label(environment)
+	if err != nil {
+		return "", action.WrongInput(input, fmt.Errorf("the environment's name %q is no namespace, give one: %w", environment, err))
+	}
+	return namespace, nil
+}
+
 // Target is the service in the environment, with the way to its cluster. No
 // request is sent. Beside an error it holds what could be found.
 func (in *Inputs) Target(r *action.Run) (deploy.Target, error) {
@@ -92,10 +116,11 @@ func (in *Inputs) TargetOf(r *action.Run, service string) (deploy.Target, error)
 		kubeconfig: *in.kubeconfig, context: *in.context, kubeconfigInput: "kubeconfig", contextInput: "context",
 	}.connect(r)
 	announcer, untold := in.announcer(r)
+	namespace, unnamed := NamespaceOf("namespace", *in.namespace, *in.Environment)
 	return deploy.Target{
-		Service: service, Environment: *in.Environment, Namespace: cmp.Or(*in.namespace, *in.Environment),
+		Service: service, Environment: *in.Environment, Namespace: namespace,
 		Holder: holder(r), Timeout: *in.Timeout, Cluster: c, Log: r.Log, Announcer: announcer,
-	}, errors.Join(err, untold)
+	}, errors.Join(err, unnamed, untold)
 }
 
 // Other is the cluster of another environment, whose own inputs begin with
