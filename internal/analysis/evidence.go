@@ -96,8 +96,8 @@ var odds = [...]float64{2, 4, 8, 16}
 // nothing.
 //
 // A bet that may be called off at any time wins slowly. So half of α is kept
-// for the ends of steps: there the exact test of all intervals together speaks
-// once, with its full power.
+// for the ends of steps: there one test of all intervals together speaks once,
+// with its full power.
 type evidence struct {
 	stakes []stake
 	tables []table // every interval's

@@ -6,8 +6,10 @@ type Series struct {
 	rules    Rules
 	lines    []*line
 	began    pair // the step
+	abreast  pair // from where on, in the step, the two are compared
 	newest   pair // the reading judged last
 	compared pair // the newest reading that is part of the comparisons' evidence
+	unasked  bool // the version has had no request since Start
 }
 
 // pair is the measurement of a version and of its baseline.
@@ -42,6 +44,24 @@ func NewSeries(checks []Check, rules Rules) *Series {
 	return s
 }
 
+// Start begins the comparisons of the first step at a reading: when the version
+// has its share of traffic. What its baseline did while it was yet to come up
+// is of no moment at which the two could be compared, nor is that time one in
+// which requests could come. Limits and restarts count from the beginning: how
+// it starts is the version's own.
+func (s *Series) Start(now Measurement, baseline *Measurement) {
+	s.newest, s.unasked = s.at(now, baseline), true
+	s.abreast = pair{withRestarts(s.newest.now, s.began.now), withRestarts(s.newest.base, s.began.base)}
+	s.compared = s.abreast
+}
+
+// withRestarts is a reading after which all is counted but restarts: these are
+// from an earlier one on.
+func withRestarts(m, earlier Measurement) Measurement {
+	m.Restarts, m.PodTime = earlier.Restarts, earlier.PodTime
+	return m
+}
+
 // Look judges in the middle of a step, as often as one likes. Both
 // measurements are cumulative since the series began; baseline is nil where
 // there is none. What was measured since the step began is what must keep the
@@ -61,7 +81,7 @@ func (s *Series) End(now Measurement, baseline *Measurement) []Result {
 
 // Next begins the next step at the reading judged last.
 func (s *Series) Next() {
-	s.began = s.newest
+	s.began, s.abreast = s.newest, s.newest
 	for _, l := range s.lines {
 		l.evidence.step()
 	}
@@ -70,7 +90,8 @@ func (s *Series) Next() {
 func (s *Series) judge(now Measurement, baseline *Measurement, ended bool) []Result {
 	at := s.at(now, baseline)
 	s.newest = at
-	step, fresh := at.since(s.began), at.since(s.compared)
+	s.await(at)
+	step, abreast, fresh := at.since(s.began), at.since(s.abreast), at.since(s.compared)
 	closes := ended || fresh.now.Requests >= apiece && fresh.base.Requests >= apiece
 	if closes {
 		s.compared = at
@@ -83,7 +104,36 @@ func (s *Series) judge(now Measurement, baseline *Measurement, ended bool) []Res
 		if ended {
 			l.evidence.end(s.rules.alpha(), s.rules.Steps)
 		}
-		results = append(results, l.judge(s.rules, step, baseline != nil, ended))
+		over := step
+		if l.check.Baseline || l.check.Metric == Rate {
+			over = abreast
+		}
+		results = append(results, l.judge(s.rules, over, baseline != nil, ended))
+	}
+	return results
+}
+
+// await moves the start of the comparisons on until the version has had its
+// first request: gateways are late to act on a weight, and what the baseline
+// does until then compares with nothing.
+func (s *Series) await(at pair) {
+	s.unasked = s.unasked && at.now.Requests <= s.compared.now.Requests
+	if s.unasked {
+		s.abreast.base = withRestarts(at.base, s.abreast.base)
+		s.compared.base = withRestarts(at.base, s.compared.base)
+	}
+}
+
+// Unmeasured judges where requests cannot be measured: restarts against their
+// limits, as far as they were counted. All else is Inconclusive, and why.
+func (s *Series) Unmeasured(now Measurement, why string) []Result {
+	var results []Result
+	for _, l := range s.lines {
+		if l.check.Metric == Restarts && !l.check.Baseline && now.HasRestarts {
+			results = append(results, l.judge(s.rules, pair{now: now.Sub(s.began.now)}, false, true))
+			continue
+		}
+		results = append(results, Result{Check: l.check.Text, Detail: why})
 	}
 	return results
 }

@@ -2,6 +2,7 @@ package analysis
 
 import (
 	"math"
+	"slices"
 	"testing"
 )
 
@@ -37,8 +38,46 @@ func TestTail_isNotFooledByADriftOfBoth(t *testing.T) {
 	}
 }
 
-func TestTail_givesUpOnCountsThatAreMadeUp(t *testing.T) {
-	if got := tail([]table{{1 << 40, 1 << 41, 1 << 40, 1 << 41}}); got != 1 {
-		t.Errorf("got %v, want 1", got)
+func TestTail_endsOnCountsThatAreMadeUp(t *testing.T) {
+	if got := tail([]table{{1 << 40, 1 << 41, 1 << 40, 1 << 41}}); got < 0.4 {
+		t.Errorf("got %v, want no evidence", got)
+	}
+}
+
+// A minute of 670, 6,700 and 67,000 requests a second, a tenth of them the
+// canary's, of which 54 % are slower than half of all.
+func TestTail_isHeardHoweverManyRequestsAreSlow(t *testing.T) {
+	for _, times := range []int64{1, 10, 100} {
+		worse := table{72 * times, 134 * times, 598 * times, 1206 * times}
+		if got := tail(slices.Repeat([]table{worse}, 30)); got > 1e-5 {
+			t.Errorf("%d times as many: got %v, want evidence", times, got)
+		}
+		alike := table{67 * times, 134 * times, 603 * times, 1206 * times}
+		if got := tail(slices.Repeat([]table{alike}, 30)); got < 0.4 || got > 0.6 {
+			t.Errorf("%d times as many, and alike: got %v", times, got)
+		}
+	}
+}
+
+// Right where the one takes over from the other.
+func TestNormalTail_isHardlyBelowTheExactOne(t *testing.T) {
+	t.Parallel()
+	for name, one := range map[string]table{
+		"as many of either, half of them bad": {500, 1000, 500, 1000},
+		"one in ten, half of them bad":        {100, 200, 900, 1800},
+		"one in a hundred, few of them bad":   {10, 1000, 990, 99_000},
+		"one in a hundred, most of them bad":  {990, 1000, 98_010, 99_000},
+	} {
+		mean, variance := one.moments()
+		n := int(widest / variance)
+		tables := slices.Repeat([]table{one}, n)
+		mean, deviation := mean*float64(n), math.Sqrt(variance*float64(n))
+		for _, z := range []float64{-1, 0, 1, 2, 3, 3.5, 4} {
+			seen := int64(math.Round(mean + z*deviation))
+			exact, got := exactTail(tables, seen), normalTail(float64(seen)-mean, deviation)
+			if got < 0.98*exact || got > 1.3*exact {
+				t.Errorf("%s, %g deviations above: %v, exactly it is %v", name, z, got, exact)
+			}
+		}
 	}
 }

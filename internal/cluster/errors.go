@@ -36,10 +36,13 @@ func (e *ConflictError) Error() string {
 
 // Next is what a person can do about it.
 func (e *ConflictError) Next() string {
-	return "leave the field out of the manifest, or let the other manager give it up"
+	return "leave the field out of the manifest, let the other manager give it up, or annotate the object " + ForceAnnotation + `: "true": then it is taken over`
 }
 
 func (e *ConflictError) Unwrap() error { return e.err }
+
+// ForceAnnotation on an object, "true", takes its fields over from other managers.
+const ForceAnnotation = "fibership.dev/force"
 
 // RecreateAnnotation on an object, "true", allows that it is deleted and
 // created again where it cannot be changed in place.

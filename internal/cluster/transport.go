@@ -186,6 +186,20 @@ func broken(err error) bool {
 	return false
 }
 
+// Transient says whether a request that failed so may fare better in a moment:
+// the API server, or the way to it, was in trouble. It may have been executed
+// all the same; whoever sends it again looks first. An UnreachableError is none:
+// that was waited for.
+func Transient(err error) bool {
+	switch statusOf(err).Code {
+	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	case 0:
+		return neverSent(err) || broken(err)
+	}
+	return false
+}
+
 // etcdTrouble: the API server hands on what its storage says when it changes
 // its leader or is slow.
 func etcdTrouble(resp *http.Response) bool {

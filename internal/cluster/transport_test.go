@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 )
 
@@ -127,6 +128,31 @@ func TestPatient_repeatsWhatMayBeRepeated(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+func TestTransient_tellsTroubleFromAnAnswer(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		want bool
+	}{
+		{refusal(500, metav1.StatusReasonInternalError, "etcdserver: leader changed"), true},
+		{refusal(502, metav1.StatusReasonInternalError, ""), true},
+		{refusal(503, metav1.StatusReasonServiceUnavailable, ""), true},
+		{refusal(504, metav1.StatusReasonTimeout, ""), true},
+		{&url.Error{Op: "Patch", URL: objects, Err: io.EOF}, true},
+		{&url.Error{Op: "Patch", URL: objects, Err: syscall.ECONNRESET}, true},
+		{&url.Error{Op: "Patch", URL: objects, Err: context.DeadlineExceeded}, true},
+		{refusal(403, metav1.StatusReasonForbidden, ""), false},
+		{refusal(404, metav1.StatusReasonNotFound, ""), false},
+		{refusal(422, metav1.StatusReasonInvalid, "the server rejected our request"), false},
+		{&UnreachableError{Host: "api", Cause: syscall.ECONNREFUSED}, false},
+		{context.Canceled, false},
+		{errors.New("the lock is lost"), false},
+	} {
+		if got := Transient(fmt.Errorf("patch HTTPRoute web: %w", test.err)); got != test.want {
+			t.Errorf("%v is transient: %t", test.err, got)
+		}
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/fibership/fibership/internal/cluster"
+	"github.com/fibership/fibership/internal/history"
 	"github.com/fibership/fibership/internal/release"
 )
 
@@ -21,7 +23,7 @@ const (
 // Labels mark an object as belonging to a service in an environment. What
 // lacks them is never deleted.
 func Labels(service, environment string) map[string]string {
-	return map[string]string{serviceLabel: service, environmentLabel: environment}
+	return map[string]string{serviceLabel: service, environmentLabel: history.Word(environment)}
 }
 
 // OwnedError says that an object of the release is another service's.
@@ -50,7 +52,7 @@ func (t Target) owner(c Change) error {
 
 func (t Target) ours(u *unstructured.Unstructured) bool {
 	l := u.GetLabels()
-	return l[serviceLabel] == t.Service && l[environmentLabel] == t.Environment
+	return l[serviceLabel] == t.Service && l[environmentLabel] == t.labels()[environmentLabel]
 }
 
 func labelled(u *unstructured.Unstructured) bool { return u.GetLabels()[serviceLabel] != "" }
@@ -89,7 +91,7 @@ func (s *Session) leave(ctx context.Context, changes []Change, undo bool) error 
 		o.UID = string(c.Live.GetUID())
 		var err error
 		// What was taken from others by force would go as well.
-		if undo && c.Live.GetAnnotations()[ForceAnnotation] != "true" {
+		if undo && c.Live.GetAnnotations()[cluster.ForceAnnotation] != "true" {
 			err = s.Cluster.Withdraw(ctx, o)
 		} else {
 			err = s.Cluster.Unlabel(ctx, o, serviceLabel, environmentLabel)

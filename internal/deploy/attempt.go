@@ -105,10 +105,13 @@ func (a *Attempt) Beside(ctx context.Context, step string, objects []release.Obj
 	return a.Step(ctx, step)
 }
 
+// saved is how long the writing of a record outlives a cancel.
+const saved = time.Second
+
 // save outlives a cancel by a moment: a write whose answer is not waited for
 // leaves a record that no undo can go on from.
 func (a *Attempt) save(ctx context.Context) error {
-	ctx, stop := outlive(ctx, time.Second)
+	ctx, stop := outlive(ctx, saved)
 	defer stop()
 	a.Record.Checks = a.cleanChecks(a.Record.Checks)
 	if err := a.store.Update(ctx, &a.Record); err != nil {
@@ -173,7 +176,11 @@ func (a *Attempt) send(ctx context.Context, which func(Change) bool) error {
 		if err != nil {
 			return fmt.Errorf("apply %s: %w", c.Object, err)
 		}
-		live, err := a.put(ctx, c, scaled.keep(c), options(c.Wanted))
+		u, o := scaled.keep(c), options(c.Wanted)
+		if a.Record.Restored > 0 {
+			u, o.Force = notSmaller(u, c.Live), true
+		}
+		live, err := a.put(ctx, c, u, o)
 		if err != nil {
 			return fmt.Errorf("apply %s: %w", c.Object, err)
 		}
@@ -185,11 +192,8 @@ func (a *Attempt) send(ctx context.Context, which func(Change) bool) error {
 	return nil
 }
 
-// ForceAnnotation on an object takes its fields over from other managers.
-const ForceAnnotation = "fibership.dev/force"
-
 func options(u *unstructured.Unstructured) cluster.ApplyOptions {
-	return cluster.ApplyOptions{Force: u.GetAnnotations()[ForceAnnotation] == "true"}
+	return cluster.ApplyOptions{Force: u.GetAnnotations()[cluster.ForceAnnotation] == "true"}
 }
 
 // RemoveBeside takes away what stood beside the release on its way.

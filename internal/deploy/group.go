@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -12,12 +13,25 @@ import (
 	"github.com/fibership/fibership/internal/release"
 )
 
-// Commit records that all has passed: from here on the way leads forwards only.
-// Finish does it for whoever has not.
-func (a *Attempt) Commit(ctx context.Context) error { return a.Step(ctx, StepFinish) }
+// errLate is why a group's commit is given up.
+var errLate = errors.New("the locks of all that are promoted together may have expired meanwhile")
 
-// Held is an error unless the lock is surely still ours.
-func (a *Attempt) Held(ctx context.Context) error { return a.lock.Check(ctx) }
+// Commit records that all has passed: from here on the way leads forwards only.
+// Finish does it for whoever has not. It comes to pass before until or never:
+// the lock of this release alone would let it come later, when another one has
+// taken back a member that it was promoted with.
+func (a *Attempt) Commit(ctx context.Context, until time.Time) error {
+	until = until.Add(-saved)
+	if !time.Now().Before(until) {
+		return errLate
+	}
+	ctx, cancel := context.WithDeadlineCause(ctx, until, errLate)
+	defer cancel()
+	return a.Step(ctx, StepFinish)
+}
+
+// Held is until when the lock is surely still ours, or an error.
+func (a *Attempt) Held(ctx context.Context) (until time.Time, err error) { return a.lock.Until(ctx) }
 
 // decided says whether a release that a dead run left had passed together with
 // all that it was promoted with: its group's leader knows. A leader whose

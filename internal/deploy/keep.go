@@ -13,6 +13,10 @@ import (
 // was kept warm, before anything else is restored.
 const StepDivert = "divert"
 
+// relay is what a rollback to a warm version may need its pods for: until the
+// restored ones serve, or it is taken back because they do not.
+func relay(timeout time.Duration) time.Duration { return timeout + time.Minute }
+
 // KeepWarm keeps the live version running, without traffic, beside the one
 // that is about to take over: for at least keep after more, the time that the
 // takeover itself may need. The cluster ends it by itself.
@@ -47,12 +51,16 @@ func (s *Session) warm(found release.Record) *release.Warm {
 	return nil
 }
 
-// divert gives all traffic to the warm version at once. Where its pods are not
-// all ready the rollback goes its usual way.
+// divert gives all traffic to the warm version at once, which is made to last
+// until it is needed no more: with its end all traffic would be nowhere. Where
+// that cannot be, or its pods are not all ready, the rollback goes its usual way.
 func (a *Attempt) divert(ctx context.Context, w *release.Warm) error {
 	var services []int
 	objects := a.wanted()
 	ready, err := traffic.Ready(ctx, a.Cluster, a.Namespace, w.ID, objects)
+	if err == nil && ready {
+		err = traffic.Prolong(ctx, a.Cluster, a.Namespace, w.ID, relay(a.Timeout))
+	}
 	if err != nil || !ready {
 		a.Log.Linef("release %d is not warm any more: it is restored the usual way", w.Revision)
 		return ctx.Err()
@@ -88,7 +96,7 @@ func isService(c Change) bool { return c.Object.Kind == "Service" && c.Object.AP
 // live, that is not the previous one any more. What older releases kept, their
 // successors have removed.
 func (a *Attempt) coolDown(ctx context.Context) error {
-	if a.base.Warm == nil || time.Now().After(a.base.Warm.Until) {
+	if a.base.Warm == nil || time.Now().After(a.base.Warm.Until.Add(relay(a.Timeout))) {
 		return nil
 	}
 	return a.remove(ctx, a.base.Warm.Objects)

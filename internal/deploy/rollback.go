@@ -3,6 +3,10 @@ package deploy
 import (
 	"context"
 	"fmt"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/fibership/fibership/internal/history"
 	"github.com/fibership/fibership/internal/release"
@@ -22,6 +26,19 @@ type Back struct {
 	Record release.Record
 	Images Images
 	DryRun bool
+}
+
+// hurry is how long a rollback waits for a registry: what is to be restored ran
+// before, and users wait.
+const hurry = 3 * time.Second
+
+type hurried struct{ Images }
+
+// Platforms is what the image is for.
+func (h hurried) Platforms(ctx context.Context, image name.Digest) ([]v1.Platform, error) {
+	ctx, stop := context.WithTimeout(ctx, hurry)
+	defer stop()
+	return h.Images.Platforms(ctx, image)
 }
 
 // Rollback restores an earlier release, whole, as a new release. It is refused
@@ -51,7 +68,7 @@ func Rollback(ctx context.Context, t Target, b Back) (Result, error) {
 	defer s.Close(ctx)
 	ctx, stop := s.While(ctx)
 	defer stop()
-	result, err := s.rollBack(ctx, b, s.previous || looked && s.tookBack(before))
+	result, err := s.rollBack(ctx, b, s.previous || looked && (s.tookBack(before) || s.wentBack(before)))
 	return result, Because(ctx, err)
 }
 
@@ -67,6 +84,18 @@ func (s *Session) tookBack(before release.History) bool {
 		}
 	}
 	return false
+}
+
+// wentBack says whether somebody else's rollback, made since the history was as
+// before, has restored what was the previous release then.
+func (s *Session) wentBack(before release.History) bool {
+	wanted, err := before.Find(Previous)
+	live, ok := s.History.Live()
+	if _, known := before.Revision(live.Revision); err != nil || !ok || known || live.Restored != wanted.Revision {
+		return false
+	}
+	s.Log.Linef("release %d was restored meanwhile, as release %d", live.Restored, live.Revision)
+	return true
 }
 
 // rollBack makes the rollback. Whoever asks for the one before while a new one
@@ -105,7 +134,7 @@ func (s *Session) Restore(ctx context.Context, b Back) (Plan, error) {
 	if err != nil {
 		return Plan{}, &Refusal{Reason: fmt.Sprintf("read release %d", found.Revision), Err: err}
 	}
-	platforms, err := CheckImage(ctx, b.Images, found.Image, s.Log)
+	platforms, err := CheckImage(ctx, hurried{b.Images}, found.Image, s.Log)
 	if err != nil {
 		return Plan{}, err
 	}

@@ -83,6 +83,22 @@ func (s *Session) sized(ctx context.Context, c Change, scaled scaled) (Change, e
 	return c, nil
 }
 
+// notSmaller is the object to send on a way back: who made the live workload
+// larger by hand had a reason, and it is not taken from under the users.
+func notSmaller(u, live *unstructured.Unstructured) *unstructured.Unstructured {
+	if live == nil || ownsReplicas(live) {
+		return u
+	}
+	ours, sized, _ := unstructured.NestedInt64(u.Object, "spec", "replicas")
+	theirs, _, _ := unstructured.NestedInt64(live.Object, "spec", "replicas")
+	if !sized || theirs <= ours {
+		return u
+	}
+	u = u.DeepCopy()
+	_ = unstructured.SetNestedField(u.Object, theirs, "spec", "replicas")
+	return u
+}
+
 // ownsReplicas says whether our last apply of the object still owns its size.
 func ownsReplicas(u *unstructured.Unstructured) bool {
 	for _, m := range u.GetManagedFields() {

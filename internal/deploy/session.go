@@ -19,8 +19,12 @@ import (
 // Keep is the number of releases that a history holds.
 const Keep = 20
 
-// letGo bounds what is done after the work: handing back the lock.
-const letGo = 3 * time.Second
+// letGo bounds what is done after the work: handing back the lock. Who was
+// cancelled has spent most of his seven seconds by then.
+const (
+	letGo        = 3 * time.Second
+	letGoHurried = 400 * time.Millisecond
+)
 
 // Session is exclusive access to a target: the lock is held, what dead runners
 // left is settled, and every write is fenced by the lock.
@@ -110,7 +114,11 @@ func (s *Session) Close(ctx context.Context) {
 	if s.lock == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), letGo)
+	within := letGo
+	if ctx.Err() != nil {
+		within = letGoHurried
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
 	defer cancel()
 	if err := s.lock.Release(ctx); err != nil && !errors.Is(err, history.ErrLost) {
 		s.Log.Linef("the lock was not handed back and expires by itself: %v", err)

@@ -42,7 +42,7 @@ func (s *Session) try(ctx context.Context, p Plan, changes []Change, spent int) 
 	group.SetLimit(dryRunsAtOnce)
 	for _, i := range tried {
 		group.Go(func() error {
-			errs[i] = s.dryRun(ctx, &changes[i], scaled)
+			errs[i] = s.dryRun(ctx, &changes[i], scaled, p.Record.Restored > 0)
 			return nil
 		})
 	}
@@ -51,7 +51,9 @@ func (s *Session) try(ctx context.Context, p Plan, changes []Change, spent int) 
 	}
 	for _, i := range judged {
 		c := changes[i]
-		errs[i] = s.Cluster.Judge(ctx, scaled.keep(c), c.Live, options(c.Wanted))
+		o := options(c.Wanted)
+		o.Force = o.Force || p.Record.Restored > 0
+		errs[i] = s.Cluster.Judge(ctx, scaled.keep(c), c.Live, o)
 	}
 	_ = group.Wait() // the functions keep their errors, so that all are told
 	var problems []error
@@ -72,11 +74,17 @@ type placed struct {
 func (p placed) Error() string { return p.words }
 func (p placed) Unwrap() error { return p.error }
 
-// dryRun keeps what the server would make of a change.
-func (s *Session) dryRun(ctx context.Context, c *Change, scaled scaled) error {
+// dryRun keeps what the server would make of a change. Where a release is
+// restored, fields that somebody took since are named: they are taken back.
+func (s *Session) dryRun(ctx context.Context, c *Change, scaled scaled, restoring bool) error {
 	o := options(c.Wanted)
 	o.DryRun = true
 	after, err := s.Cluster.Apply(ctx, scaled.keep(*c), o)
+	if conflict, is := errors.AsType[*cluster.ConflictError](err); is && restoring {
+		s.Log.Linef("fields are taken back: %v", conflict)
+		o.Force = true
+		after, err = s.Cluster.Apply(ctx, notSmaller(scaled.keep(*c), c.Live), o)
+	}
 	if errors.Is(err, cluster.ErrNoDryRun) {
 		progress.Warn(s.Log, "no dry run", fmt.Sprintf("%s: %v", c.Object, err))
 		return nil

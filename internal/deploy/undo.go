@@ -92,14 +92,14 @@ func (a *Attempt) Fail(ctx context.Context, cause error, keep bool) error {
 	cause = a.Clean(cause)
 	a.failed(cause)
 	a.Record.Failure = firstLine(cause)
-	if lost(cause) {
+	if a.ousted() {
 		return fmt.Errorf("%w; whoever holds the lock now has ended release %d or will", cause, a.Record.Revision)
 	}
 	if errors.As(cause, new(*Unfinished)) {
 		return cause
 	}
 	cancelled := ctx.Err() != nil
-	hurry := cancelled && !gaveWay(ctx)
+	hurry := cancelled && !byItself(ctx)
 	limit := a.Timeout + time.Minute // the base may take all of Timeout until it serves, or does not
 	if hurry {
 		limit = grace
@@ -239,7 +239,7 @@ func (a *Attempt) back(ctx context.Context, to release.Record) ([]Change, error)
 }
 
 // restore applies the objects of an earlier release. A field that somebody else
-// took in the meantime is taken back, and named.
+// took in the meantime is taken back, and named, but for a size that was raised.
 func (a *Attempt) restore(ctx context.Context, to *release.Record, changes []Change, which func(Change) bool) error {
 	scaled, err := a.autoscaled(ctx)
 	if err != nil {
@@ -250,10 +250,11 @@ func (a *Attempt) restore(ctx context.Context, to *release.Record, changes []Cha
 		if !c.sent() || !which(c) {
 			continue
 		}
-		live, err := a.put(ctx, c, scaled.keep(c), options(c.Wanted))
+		u := notSmaller(scaled.keep(c), c.Live)
+		live, err := a.put(ctx, c, u, options(c.Wanted))
 		if conflict := (*cluster.ConflictError)(nil); errors.As(err, &conflict) {
 			a.Log.Linef("taking fields back: %v", conflict)
-			live, err = a.Cluster.Apply(ctx, scaled.keep(c), cluster.ApplyOptions{Force: true})
+			live, err = a.Cluster.Apply(ctx, u, cluster.ApplyOptions{Force: true})
 		}
 		if err != nil {
 			return fmt.Errorf("apply %s: %w", c.Object, err)

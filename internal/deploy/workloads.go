@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -16,8 +17,13 @@ import (
 	"github.com/fibership/fibership/internal/rollout"
 )
 
-// evidenceWithin bounds the gathering of evidence on what is doomed already.
-const evidenceWithin = 5 * time.Second
+const (
+	// evidenceWithin bounds the gathering of evidence on what is doomed already.
+	evidenceWithin = 5 * time.Second
+	// lookWithin bounds a look: a list that does not come must not keep back what
+	// is known by other means.
+	lookWithin = 5 * time.Second
+)
 
 // Workloads is the objects that pods run for.
 func Workloads(objects []release.Object) []release.Object {
@@ -64,7 +70,9 @@ func (a *Attempt) fresh() []release.Object {
 // any more, or nil.
 func (a *Attempt) Healthy(ctx context.Context) error {
 	fresh := a.fresh()
-	judgements, err := rollout.Look(ctx, a.Cluster, fresh)
+	limited, cancel := context.WithTimeout(ctx, lookWithin)
+	defer cancel()
+	judgements, err := rollout.Look(limited, a.Cluster, fresh)
 	if err != nil {
 		return nil //nolint:nilerr // what could not be seen is no verdict: the next look tells
 	}
@@ -99,6 +107,32 @@ func Pods(ctx context.Context, c *cluster.Client, r release.Record) ([]corev1.Po
 		found = append(found, pods...)
 	}
 	return found, nil
+}
+
+// TakesRequests tells the pods that requests are sent to: those that a Service
+// of the release selects. Where none selects what its workloads run, that cannot
+// be told, and it is all of them.
+func (a *Attempt) TakesRequests() func(*corev1.Pod) bool { return takesRequests(a.wanted()) }
+
+func takesRequests(objects []*unstructured.Unstructured) func(*corev1.Pod) bool {
+	selected := func(namespace string, pod map[string]string) bool {
+		for _, u := range objects {
+			if u.GetAPIVersion() != "v1" || u.GetKind() != "Service" || u.GetNamespace() != namespace {
+				continue
+			}
+			selector, _, _ := unstructured.NestedStringMap(u.Object, "spec", "selector")
+			if len(selector) > 0 && labels.SelectorFromSet(selector).Matches(labels.Set(pod)) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, u := range objects {
+		if pod, _, _ := unstructured.NestedStringMap(u.Object, "spec", "template", "metadata", "labels"); selected(u.GetNamespace(), pod) {
+			return func(pod *corev1.Pod) bool { return selected(pod.Namespace, pod.Labels) }
+		}
+	}
+	return func(*corev1.Pod) bool { return true }
 }
 
 func podsOf(ctx context.Context, c *cluster.Client, u *unstructured.Unstructured) ([]corev1.Pod, error) {

@@ -85,8 +85,26 @@ func gaveWay(ctx context.Context) bool { return errors.As(context.Cause(ctx), ne
 // cause of it: whoever is cut short tells of a context, not of its cause.
 func Because(ctx context.Context, err error) error {
 	cause := context.Cause(ctx)
-	if err == nil || errors.Is(err, cause) || !gaveWay(ctx) && !errors.Is(cause, history.ErrLost) {
+	if err == nil || errors.Is(err, cause) || !byItself(ctx) {
 		return err
 	}
 	return cause
+}
+
+// byItself says whether a session's context ended for a reason of its own, and
+// not by a cancel, after which the runner kills soon.
+func byItself(ctx context.Context) bool {
+	return gaveWay(ctx) || errors.Is(context.Cause(ctx), history.ErrLost)
+}
+
+// ousted says whether the session's own lock went to somebody else: then
+// nothing may be written any more, not even an undo. The context of services
+// that are promoted together ends with the lock of any.
+func (s *Session) ousted() bool {
+	select {
+	case <-s.lock.Lost():
+		return true
+	default:
+		return false
+	}
 }

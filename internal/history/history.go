@@ -86,7 +86,7 @@ func open(kube kubernetes.Interface, service, environment, namespace string) *St
 
 // name is that of the Lease, and what the names of all Secrets begin with.
 func (s *Store) name() string {
-	return "fibership." + word(s.service) + "." + word(s.environment)
+	return "fibership." + Word(s.service) + "." + Word(s.environment)
 }
 
 func (s *Store) recordName(revision int) string {
@@ -99,8 +99,8 @@ func (s *Store) chunkName(revision, chunk int) string {
 
 func (s *Store) labels(revision int, part string) map[string]string {
 	return map[string]string{
-		labelService:     word(s.service),
-		labelEnvironment: word(s.environment),
+		labelService:     Word(s.service),
+		labelEnvironment: Word(s.environment),
 		labelRevision:    strconv.Itoa(revision),
 		labelPart:        part,
 	}
@@ -108,8 +108,8 @@ func (s *Store) labels(revision int, part string) map[string]string {
 
 func (s *Store) selector(part string) string {
 	return labels.Set{
-		labelService:     word(s.service),
-		labelEnvironment: word(s.environment),
+		labelService:     Word(s.service),
+		labelEnvironment: Word(s.environment),
 		labelPart:        part,
 	}.String()
 }
@@ -150,11 +150,11 @@ func (s *Store) forget(revision int) {
 	delete(s.known, revision)
 }
 
-// word makes a name's part of any text. Environments of GitHub are called
+// Word makes a name's part of any text. Environments of GitHub are called
 // "Production" or "eu/west"; names of Kubernetes are lower case and hold no
 // such signs. What had to be changed gets a hash, so that two texts never
 // become one name.
-func word(text string) string {
+func Word(text string) string {
 	clean := strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '-':

@@ -72,6 +72,9 @@ const (
 	take       // take the lock
 )
 
+// fewPolls is how many may come between two looks of one who looks on.
+const fewPolls = 3
+
 // sight is what was last seen of a lock, and since when on the observer's own
 // clock. Clocks of two machines are never compared: a lock has expired when
 // its record has not changed for the time that it is good for, while we
@@ -82,10 +85,16 @@ type sight struct {
 		renewed     time.Time
 		transitions int32
 	}
-	since time.Time
+	since  time.Time
+	looked time.Time // the last time
 }
 
-func (s *sight) look(lease *coordinationv1.Lease, now time.Time) {
+// look takes in what the lease shows. What passed since the last look counts
+// as one poll only where it is more than a few: the API was away, perhaps from
+// the holder too, and that a lock is not renewed then says nothing of him.
+func (s *sight) look(lease *coordinationv1.Lease, now time.Time, poll time.Duration) {
+	blind := now.Sub(s.looked)
+	s.looked = now
 	shown := s.shown
 	shown.holder, shown.renewed, shown.transitions = holderOf(lease), time.Time{}, 0
 	if lease.Spec.RenewTime != nil {
@@ -94,8 +103,11 @@ func (s *sight) look(lease *coordinationv1.Lease, now time.Time) {
 	if lease.Spec.LeaseTransitions != nil {
 		shown.transitions = *lease.Spec.LeaseTransitions
 	}
-	if s.since.IsZero() || shown != s.shown {
+	switch {
+	case s.since.IsZero() || shown != s.shown:
 		s.shown, s.since = shown, now
+	case blind > fewPolls*poll:
+		s.since = s.since.Add(blind - poll)
 	}
 }
 

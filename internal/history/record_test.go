@@ -133,7 +133,7 @@ func TestWord_makesNamesOfAnyText(t *testing.T) {
 		"staging", "Staging", "STAGING", "eu/west", "eu-west", "eu.west", "-x-", "x", "ä", "ö", "", " ",
 		strings.Repeat("a", 63), strings.Repeat("a", 64), strings.Repeat("a", 65), strings.Repeat("-", 80),
 	} {
-		got := word(text)
+		got := Word(text)
 		if other, ok := seen[got]; ok {
 			t.Errorf("%q and %q are both %q", text, other, got)
 		}
@@ -143,8 +143,8 @@ func TestWord_makesNamesOfAnyText(t *testing.T) {
 		}
 	}
 	for _, plain := range []string{"staging", "eu-west"} {
-		if word(plain) != plain {
-			t.Errorf("%q becomes %q", plain, word(plain))
+		if Word(plain) != plain {
+			t.Errorf("%q becomes %q", plain, Word(plain))
 		}
 	}
 }

@@ -86,7 +86,7 @@ func (s *Store) Ask(ctx context.Context, holder, why string, waiting func(Wait))
 
 func (s *Store) take(ctx context.Context, c *candidate) (*Lock, error) {
 	c.leases, c.name, c.where = s.kube.CoordinationV1().Leases(s.namespace), s.name(), s.namespace+"/"+s.name()
-	c.labels = map[string]string{labelService: word(s.service), labelEnvironment: word(s.environment)}
+	c.labels = map[string]string{labelService: Word(s.service), labelEnvironment: Word(s.environment)}
 	c.times = s.times
 	lock, err := c.acquire(ctx)
 	if err != nil {
@@ -168,7 +168,7 @@ func (c *candidate) try(ctx context.Context) (_ *Lock, pause time.Duration, err 
 		return nil, 0, err
 	}
 	now := time.Now()
-	c.sight.look(lease, now)
+	c.sight.look(lease, now, c.times.poll)
 	queue, holder := lineOf(lease), holderOf(lease)
 	switch queue.next(c.id, holder, c.sight.free(now, c.good(lease)), c.times.turn) {
 	case take:

@@ -6,13 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	apilabels "k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/selection"
-
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-
 	"github.com/fibership/fibership/internal/cluster"
 	"github.com/fibership/fibership/internal/progress"
 	"github.com/fibership/fibership/internal/release"
@@ -117,34 +110,4 @@ func remove(ctx context.Context, c *cluster.Client, o release.Object, log progre
 	if err := c.Delete(ctx, o, false); err != nil {
 		log.Linef("%s was not removed, the next run does it: %v", o, err)
 	}
-}
-
-// Sweep removes the Jobs that runs which died have left, and returns when
-// their pods are gone, so that no two of a kind ever run at once. Who may not
-// list Jobs has made none.
-func Sweep(ctx context.Context, c *cluster.Client, namespace string, labels map[string]string, log progress.Log) error {
-	ours, err := apilabels.NewRequirement(Label, selection.Exists, nil)
-	if err != nil {
-		return err
-	}
-	list, err := c.Kube.BatchV1().Jobs(namespace).List(ctx, metav1.ListOptions{
-		LabelSelector: apilabels.SelectorFromSet(labels).Add(*ours).String(),
-	})
-	if apierrors.IsForbidden(err) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("list the Jobs that earlier runs left: %w", err)
-	}
-	var group errgroup.Group
-	for i := range list.Items {
-		job := &list.Items[i]
-		group.Go(func() error {
-			log.Linef("removing Job %s, which a run that died left behind", job.Name)
-			return c.Delete(ctx, release.Object{
-				APIVersion: "batch/v1", Kind: "Job", Namespace: namespace, Name: job.Name, UID: string(job.UID),
-			}, true)
-		})
-	}
-	return group.Wait()
 }

@@ -19,7 +19,7 @@ type ledger struct {
 	listed   bool
 	old      map[types.UID]bool // was there at Start: its first counts are not ours
 	accounts map[teller]*account
-	answered time.Time // when a pod last told anything; zero: never
+	answered time.Time // when a pod last told of requests; zero: never
 
 	requests, errors float64
 	buckets          map[float64]float64 // cumulative, by upper bound
@@ -70,7 +70,9 @@ func (l *ledger) enlist(pods []corev1.Pod) {
 func (l *ledger) book(from teller, restarts int, told counts) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.answered = time.Now()
+	if told.hasRequests || told.hasBuckets { // others never told what they could fall silent of
+		l.answered = time.Now()
+	}
 	old, ours := l.old[from.pod]
 	if !ours {
 		return
@@ -91,7 +93,7 @@ func (l *ledger) book(from teller, restarts int, told counts) {
 	}
 }
 
-// silent says that pods told something once, but not for so long.
+// silent says that pods told of requests once, but not for so long.
 func (l *ledger) silent(long time.Duration) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -35,7 +35,8 @@ type Lister func(context.Context) ([]corev1.Pod, error)
 type Session interface {
 	// Read gives what was measured since Start: cumulative. Without data its
 	// Requests are 0. An error says that the pods could not be listed, or
-	// that what used to be measured has gone silent.
+	// that what used to be measured has gone silent; in the latter case the
+	// restarts were counted all the same, and HasRestarts says so.
 	Read(ctx context.Context) (analysis.Measurement, error)
 	// Close ends what the session does beside Read and waits for it. What was
 	// measured can still be read.

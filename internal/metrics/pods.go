@@ -68,7 +68,7 @@ func (s *scraping) Close() {}
 func (s *scraping) Read(ctx context.Context) (analysis.Measurement, error) {
 	pods, err := s.roster.read(ctx)
 	if err != nil {
-		return s.measurement(), err
+		return unlisted(s.measurement()), err
 	}
 	s.ledger.enlist(pods)
 	problems := s.scrape(ctx, pods)

@@ -267,7 +267,10 @@ func (s *probing) Read(ctx context.Context) (analysis.Measurement, error) {
 	defer s.mu.Unlock()
 	m.Requests, m.Errors = s.sum.Requests, s.sum.Errors
 	m.Latency = s.sum.Latency.Merge(analysis.Latencies{}) // a copy
-	return m, err
+	if err != nil {
+		return unlisted(m), err
+	}
+	return m, nil
 }
 
 func (s *probing) Close() {

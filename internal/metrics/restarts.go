@@ -25,8 +25,10 @@ func (RestartsOnly) Start(ctx context.Context, list Lister) Session {
 type restartsOnly struct{ roster *roster }
 
 func (r restartsOnly) Read(ctx context.Context) (analysis.Measurement, error) {
-	_, err := r.roster.read(ctx)
-	return r.roster.measurement(), err
+	if _, err := r.roster.read(ctx); err != nil {
+		return unlisted(r.roster.measurement()), err
+	}
+	return r.roster.measurement(), nil
 }
 
 func (restartsOnly) Close() {}
@@ -119,5 +121,12 @@ func (r *roster) measurement() analysis.Measurement {
 	for _, c := range r.pods {
 		m.Restarts += c.last - c.first
 	}
+	return m
+}
+
+// unlisted is a measurement of pods that cannot be listed now: how often they
+// have restarted is not known.
+func unlisted(m analysis.Measurement) analysis.Measurement {
+	m.HasRestarts = false
 	return m
 }

@@ -18,8 +18,8 @@ import (
 //
 // What is counted lags behind by one scrape. After [Stepper.Step] nothing is
 // told of requests until two scrapes have shown the step, so a step with
-// fewer ends without data. When the pods' samples stop, for two and a half
-// intervals and ten seconds at least, Read is an error.
+// fewer ends without data. When the samples of pods that told of requests stop,
+// for two and a half intervals and ten seconds at least, Read is an error.
 func (s *Server) Source(names Names) Source { return scrapedSource{s, names} }
 
 type scrapedSource struct {
@@ -87,7 +87,7 @@ func (s *scraped) Read(ctx context.Context) (analysis.Measurement, error) {
 	defer s.mu.Unlock()
 	pods, err := s.roster.read(ctx)
 	if err != nil {
-		return s.measurement(), err
+		return unlisted(s.measurement()), err
 	}
 	s.ledger.enlist(pods)
 	back := overlap + 2*s.server.pace.interval()

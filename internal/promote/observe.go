@@ -23,18 +23,26 @@ type observer struct {
 	fresh, live metrics.Session // live is nil during the watch
 	checks      []analysis.Check
 	series      *analysis.Series
+	begun       bool // the comparison
 }
 
 func (w *walk) observe(ctx context.Context, checks []analysis.Check, steps int, fresh, live metrics.Lister) *observer {
-	o := &observer{
-		fresh:  w.plan.Source.Start(ctx, fresh),
-		series: analysis.NewSeries(checks, analysis.Rules{Steps: steps}),
-		checks: checks,
-	}
+	o := newObserver(w.plan.Source.Start(ctx, fresh), checks, steps)
 	if live != nil {
 		o.live = w.plan.Source.Start(ctx, live)
 	}
 	return o
+}
+
+// observeAlone is for the new version after it took over: restarts are those
+// of all its pods, requests of those alone that take any.
+func (w *walk) observeAlone(ctx context.Context, checks []analysis.Check, steps int) *observer {
+	source := metrics.Serving(w.plan.Source, w.TakesRequests())
+	return newObserver(source.Start(ctx, w.Pods), checks, steps)
+}
+
+func newObserver(fresh metrics.Session, checks []analysis.Check, steps int) *observer {
+	return &observer{fresh: fresh, checks: checks, series: analysis.NewSeries(checks, analysis.Rules{Steps: steps})}
 }
 
 // step tells the sessions that the weight has become true.
@@ -53,45 +61,83 @@ func (o *observer) close() {
 	}
 }
 
-func (o *observer) read(ctx context.Context) (now analysis.Measurement, baseline *analysis.Measurement, err error) {
-	if now, err = o.fresh.Read(ctx); err != nil || o.live == nil {
-		return now, nil, err
+// reading is what was measured up to a moment; where err is not nil, not the
+// requests.
+type reading struct {
+	now      analysis.Measurement
+	baseline *analysis.Measurement // nil: there is none
+	err      error
+}
+
+// read is called once the version has its weight: the first reading begins the
+// comparison.
+func (o *observer) read(ctx context.Context) reading {
+	var r reading
+	r.now, r.err = o.fresh.Read(ctx)
+	if r.err == nil && o.live != nil {
+		m, err := o.live.Read(ctx)
+		r.baseline, r.err = &m, err
 	}
-	m, err := o.live.Read(ctx)
-	return now, &m, err
+	if r.err == nil && !o.begun {
+		o.series.Start(r.now, r.baseline)
+		o.begun = true
+	}
+	return r
+}
+
+// begin makes the first reading, if there was none. Where that fails, the first
+// that succeeds takes its place.
+func (o *observer) begin(ctx context.Context) {
+	if !o.begun {
+		_ = o.read(ctx)
+	}
+}
+
+// judge gives the checks' results in their order.
+func (o *observer) judge(r reading, ended bool) []analysis.Result {
+	switch {
+	case r.err != nil:
+		// What cannot be measured is no pass: the looks go on, and the end of
+		// the step decides by the policy.
+		return o.series.Unmeasured(r.now, "not measured: "+r.err.Error())
+	case ended:
+		return o.series.End(r.now, r.baseline)
+	default:
+		return o.series.Look(r.now, r.baseline)
+	}
+}
+
+// look takes a reading, for the log and the picture as well.
+func (w *walk) look(ctx context.Context, o *observer, step string) reading {
+	r := o.read(ctx)
+	switch {
+	case ctx.Err() != nil:
+	case r.err != nil:
+		w.Log.Linef("%s: not measured: %v", step, r.err)
+	default:
+		w.trace.look(step, float64(w.Record.Weight), r.now, r.baseline)
+	}
+	return r
 }
 
 // judge looks again and again until the step is decided.
 func (w *walk) judge(ctx context.Context, o *observer, step string, duration time.Duration) error {
+	o.begin(ctx) // before the sessions are told of the step: some tell nothing for a while then
 	o.step()
 	began, told := time.Now(), time.Now()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	limit := duration + w.Timeout
 	for {
-		now, baseline, err := o.read(ctx)
+		r := w.look(ctx, o, step)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err == nil {
-			w.trace.look(step, float64(w.Record.Weight), now, baseline)
-		}
 		elapsed := time.Since(began)
-		var results []analysis.Result
-		switch {
-		case err != nil:
-			// What cannot be measured is no pass: the looks go on, and the end of
-			// the step decides by the policy.
-			w.Log.Linef("%s: not measured: %v", step, err)
-			results = unmeasured(o.checks, err)
-		case elapsed < duration:
-			results = o.series.Look(now, baseline)
-		default:
-			results = o.series.End(now, baseline)
-		}
+		results := o.judge(r, elapsed >= duration)
 		verdict := w.judged(step, results)
 		if time.Since(told) >= tellEvery || elapsed >= duration {
-			w.Log.Linef("%s: %s", step, describe(now, baseline))
+			w.Log.Linef("%s: %s", step, describe(r.now, r.baseline))
 			told = time.Now()
 		}
 		if err := w.Healthy(ctx); err != nil {
@@ -136,12 +182,24 @@ func until(left time.Duration) time.Duration {
 	return left
 }
 
-func unmeasured(checks []analysis.Check, err error) []analysis.Result {
-	var results []analysis.Result
-	for _, c := range checks {
-		results = append(results, analysis.Result{Check: c.Text, Detail: "not measured: " + err.Error()})
+// failing is the Aborted of a version that fails while its weight is still
+// coming true. Queries are left out: they may ask for traffic that has not come
+// yet. What ends nothing is not recorded: the step has yet to begin.
+func (w *walk) failing(ctx context.Context, o *observer, step string) error {
+	r := w.look(ctx, o, step)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	return results
+	var results []analysis.Result
+	for i, result := range o.judge(r, false) {
+		if o.checks[i].Metric != analysis.Query {
+			results = append(results, result)
+		}
+	}
+	if analysis.Together(results) != analysis.Fail {
+		return nil
+	}
+	return w.abort(ctx, step, w.judged(step, results), results)
 }
 
 // abort names the checks that decided, with the evidence of the pods.

@@ -227,7 +227,7 @@ func (w *walk) watch(ctx context.Context) error {
 		return err
 	}
 	w.Log.Linef("all traffic is on the new version: watched for %v", w.plan.Watch)
-	o := w.observe(ctx, absolute(w.plan.Checks), 1, w.Pods, nil)
+	o := w.observeAlone(ctx, absolute(w.plan.Checks), 1)
 	defer o.close()
 	return w.judge(ctx, o, "watch", w.plan.Watch)
 }

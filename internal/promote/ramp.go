@@ -16,13 +16,16 @@ func (w *walk) climb(ctx context.Context, o *observer, what string, weights []in
 		if err := set(ctx, weight); err != nil {
 			return err
 		}
-		if err := w.judge(ctx, o, fmt.Sprintf("%s at %d%%", what, weight), w.plan.StepDuration); err != nil {
+		if err := w.judge(ctx, o, stepAt(what, weight), w.plan.StepDuration); err != nil {
 			return err
 		}
 		o.series.Next()
 	}
 	return nil
 }
+
+// stepAt names a step in records and logs.
+func stepAt(what string, weight int) string { return fmt.Sprintf("%s at %d%%", what, weight) }
 
 // ramp opens the release's flags one after another, once the release itself
 // has passed. It gives the ramp that failed.
@@ -47,7 +50,7 @@ func (w *walk) open(ctx context.Context, n int) error {
 	if left := len(w.plan.Checks) - len(checks); left > 0 {
 		w.Log.Linef("%s: %d of the checks compare with a version that is not there any more, and are left out", what, left)
 	}
-	o := w.observe(ctx, checks, len(w.Record.Ramp[n].Steps), w.Pods, nil)
+	o := w.observeAlone(ctx, checks, len(w.Record.Ramp[n].Steps))
 	defer o.close()
 	err := w.climb(ctx, o, what, w.Record.Ramp[n].Steps, func(ctx context.Context, percent int) error {
 		if err := w.Open(ctx, n, percent); err != nil {

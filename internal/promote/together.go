@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -169,7 +170,7 @@ func (t *together) walk(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// commit is the one moment at which all have passed: with every lock surely
+// commit is the one moment at which all have passed: while every lock is surely
 // held, the leader's record says so.
 func (t *together) commit(ctx context.Context, walking []int) error {
 	for i, s := range t.sessions {
@@ -177,12 +178,17 @@ func (t *together) commit(ctx context.Context, walking []int) error {
 			return of(t.members[i], err)
 		}
 	}
-	for _, i := range walking {
-		if err := t.walks[i].Held(ctx); err != nil {
+	var least time.Time
+	for n, i := range walking {
+		until, err := t.walks[i].Held(ctx)
+		if err != nil {
 			return of(t.members[i], err)
 		}
+		if n == 0 || until.Before(least) {
+			least = until
+		}
 	}
-	return t.walks[walking[0]].Commit(ctx)
+	return t.walks[walking[0]].Commit(ctx, least)
 }
 
 // fail takes every member back. The leader goes first, so that its record does

@@ -56,7 +56,7 @@ func (w *walk) canary(ctx context.Context) error {
 		}
 		from := before
 		before = weight
-		return w.shift(ctx, "canary", from, weight)
+		return w.shift(ctx, o, "canary", from, weight)
 	})
 }
 
@@ -89,7 +89,7 @@ func (w *walk) green(ctx context.Context) error {
 	}
 	o = w.observe(ctx, checks, 1, w.router.CanaryPods, nil)
 	defer o.close()
-	if err := w.shift(ctx, "green", 0, 100); err != nil {
+	if err := w.shift(ctx, o, "green", 0, 100); err != nil {
 		return err
 	}
 	if w.plan.Watch <= 0 {
@@ -135,22 +135,27 @@ func (w *walk) grow(ctx context.Context, weight int) (bool, error) {
 }
 
 // shift leads traffic to what stands beside, and tells the share that really
-// reaches it.
-func (w *walk) shift(ctx context.Context, what string, before, weight int) error {
+// reaches it. What fails its checks meanwhile is aborted.
+func (w *walk) shift(ctx context.Context, o *observer, what string, before, weight int) error {
 	reached, err := w.router.Shift(ctx, weight, w.note)
 	if err != nil {
 		return err
 	}
 	w.Record.Weight, w.weight = weight, weight
-	long := w.plan.StepDuration
+	step, long := stepAt(what, weight), w.plan.StepDuration
 	if w.plan.Strategy == BlueGreen {
-		long = w.plan.Watch
+		step, long = deploy.StepWatch, w.plan.Watch
 	}
 	if w.plan.Traffic == Gateway {
 		w.Log.Linef("%s at %d%%: every gateway knows the weight", what, weight)
-		reached = w.prove(ctx, what, before, weight)
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+		reached, err = w.prove(ctx, what, before, weight, func(ctx context.Context) error {
+			if long <= 0 { // nobody asked to watch it
+				return nil
+			}
+			return w.failing(ctx, o, step)
+		})
+		if err != nil {
+			return err
 		}
 		w.Log.Linef("%s at %d%%: watched for %v", what, weight, long)
 	} else {

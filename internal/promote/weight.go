@@ -22,16 +22,23 @@ const (
 // prove waits until requests show that the gateway has gone from one weight to
 // the next, and gives the share that they show: gateways say that they know a
 // weight before they act on it. Where the pods do not tell their requests, or
-// get none, the gateway's word has to do.
-func (w *walk) prove(ctx context.Context, what string, before, weight int) float64 {
-	began := time.Now()
+// get none, the gateway's word has to do. It ends early with the error of look,
+// which is called every other second.
+func (w *walk) prove(ctx context.Context, what string, before, weight int, look func(context.Context) error) (float64, error) {
+	began, looked := time.Now(), time.Now()
 	e := newEvidence(before, weight)
 	live, beside, err := w.counts(ctx)
 	for err == nil {
 		select {
 		case <-ctx.Done():
-			return float64(weight)
+			return 0, context.Cause(ctx)
 		case <-time.After(proveEvery):
+		}
+		if time.Since(looked) >= lookEvery {
+			looked = time.Now()
+			if failed := look(ctx); failed != nil {
+				return 0, failed
+			}
 		}
 		var nowLive, nowBeside metrics.Counts
 		if nowLive, nowBeside, err = w.counts(ctx); err != nil {
@@ -43,19 +50,20 @@ func (w *walk) prove(ctx context.Context, what string, before, weight int) float
 		switch {
 		case e.holds():
 			w.Log.Linef("%s at %d%%: requests show it after %v: %s", what, weight, past.Round(time.Second), e)
-			return 100 * e.share()
+			return 100 * e.share(), nil
 		case e.all == 0 && past >= idleAfter:
 			w.Log.Linef("%s at %d%%: no request came in %v: whether the gateway acts on the weight cannot be seen", what, weight, idleAfter)
-			return float64(weight)
+			return float64(weight), nil
 		case past >= proveWithin:
 			progress.Warn(w.Log, "weight not seen", fmt.Sprintf("%s at %d%%: after %v the requests do not show the weight: %s", what, weight, proveWithin, e))
-			return 100 * e.share()
+			return 100 * e.share(), nil
 		}
 	}
-	if ctx.Err() == nil {
-		w.Log.Linef("%s at %d%%: whether the gateway acts on the weight cannot be seen, the pods do not tell their requests: %v", what, weight, err)
+	if ctx.Err() != nil {
+		return 0, context.Cause(ctx)
 	}
-	return float64(weight)
+	w.Log.Linef("%s at %d%%: whether the gateway acts on the weight cannot be seen, the pods do not tell their requests: %v", what, weight, err)
+	return float64(weight), nil
 }
 
 func (w *walk) counts(ctx context.Context) (live, beside metrics.Counts, err error) {

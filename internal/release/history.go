@@ -178,7 +178,8 @@ func (h History) Loaded(text string) (Record, bool) {
 
 // Surplus is the releases that need not be kept, oldest first. Kept are the
 // newest keep, the live one, the last three that succeeded, those under way
-// and the ones that these return to.
+// and the ones that these return to, and every barrier after any of them: a
+// rollback that does not find it would go behind it.
 func (h History) Surplus(keep int) []Record {
 	needed := map[int]bool{}
 	if live, ok := h.Live(); ok {
@@ -197,10 +198,13 @@ func (h History) Surplus(keep int) []Record {
 		}
 	}
 	var surplus []Record
+	older := false // one is kept
 	for _, r := range slices.Backward(h) {
-		if !needed[r.Revision] {
-			surplus = append(surplus, r)
+		if needed[r.Revision] || older && r.Barrier {
+			older = true
+			continue
 		}
+		surplus = append(surplus, r)
 	}
 	return surplus
 }

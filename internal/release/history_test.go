@@ -137,6 +137,12 @@ func TestSurplus_keepsWhatMayBeNeededAgain(t *testing.T) {
 	killed[28].Status, killed[28].Base = release.Underway, 1 // 2
 	left := slices.Clone(unlucky)
 	left[24].Status = release.Failed // 6 is live
+	barred := slices.Clone(unlucky)
+	barred[22].Barrier, barred[28].Barrier = true, true // 8, which was undone, and 2
+	// 30 is live, 8 was left, 9 was undone and 3 is older than what is kept.
+	fixed := slices.Clone(unlucky)
+	fixed[0].Status, fixed[22].Status = release.Succeeded, release.Failed
+	fixed[21].Barrier, fixed[22].Barrier, fixed[27].Barrier = true, true, true
 
 	for _, test := range []struct {
 		what string
@@ -150,6 +156,8 @@ func TestSurplus_keepsWhatMayBeNeededAgain(t *testing.T) {
 		{"however long ago they succeeded", unlucky, 25, []int{1, 2}},
 		{"what is under way is kept, and what it returns to", killed, 25, nil},
 		{"a failure that was left is live", left, 20, []int{1, 2, 7, 8, 9, 10}},
+		{"a barrier is kept while one before it can be restored", barred, 20, []int{1, 2, 6, 7, 9, 10}},
+		{"and so are all, whatever became of them", fixed, 20, []int{1, 2, 3, 6, 7, 10}},
 	} {
 		t.Run(test.what, func(t *testing.T) {
 			if got := revisions(test.in.Surplus(test.keep)); !slices.Equal(got, test.want) {

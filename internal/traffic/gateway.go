@@ -2,7 +2,6 @@ package traffic
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -143,7 +142,7 @@ func (g *Gateway) Shift(ctx context.Context, weight int, note Note) (reached flo
 
 func (g *Gateway) shift(ctx context.Context, weight int, note Note) error {
 	r := *g.steered.Route
-	for again := patchAgain; ; again-- {
+	for p := newPatience(); ; {
 		next := r
 		written, operations, err := g.names.forth(r.Rules, weight)
 		if err != nil {
@@ -160,7 +159,7 @@ func (g *Gateway) shift(ctx context.Context, weight int, note Note) error {
 			g.steered = s
 			return nil
 		}
-		if !errors.Is(err, cluster.ErrChanged) || again == 0 {
+		if !p.again(ctx, err) {
 			return err
 		}
 		u, err := g.cluster.Get(ctx, RouteObject(r.Namespace, r.Name))
@@ -173,6 +172,11 @@ func (g *Gateway) shift(ctx context.Context, weight int, note Note) error {
 		lists, err := rules(u)
 		if err != nil {
 			return err
+		}
+		if moved, ok := found(next.Rules, lists); ok { // it was done, and the answer lost
+			next.Rules = moved
+			g.steered = s
+			return nil
 		}
 		moved, ok := found(r.Rules, lists)
 		if !ok {

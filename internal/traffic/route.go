@@ -13,8 +13,30 @@ import (
 	"github.com/fibership/fibership/internal/release"
 )
 
-// patchAgain is how often a patch is made anew for a route that others change.
-const patchAgain = 5
+// A patch of a route is made anew, upon the route as it is then: so often where
+// others change it, and for so long where the API server is in trouble.
+const (
+	patchAgain  = 5
+	patchWithin = 30 * time.Second
+)
+
+// patience is what is left of that.
+type patience struct {
+	changed int
+	until   time.Time
+}
+
+func newPatience() *patience { return &patience{patchAgain, time.Now().Add(patchWithin)} }
+
+// again says whether a patch that failed with err is to be made anew. In
+// trouble it waits a moment first; nobody knows then whether the patch was done.
+func (p *patience) again(ctx context.Context, err error) bool {
+	if errors.Is(err, cluster.ErrChanged) {
+		p.changed--
+		return p.changed >= 0
+	}
+	return ctx.Err() == nil && time.Now().Before(p.until) && cluster.Transient(err) && pause(ctx) == nil
+}
 
 // Back leads all traffic of a route to the Service that it had: the rules get
 // the backends from before, or, to stay, both Services with 100 and 0. What
@@ -22,7 +44,7 @@ const patchAgain = 5
 // route that is gone has no traffic.
 func Back(ctx context.Context, c *cluster.Client, r release.Route, stay bool, log progress.Log) error {
 	n := names{r.Service, r.Canary, r.Within, r.Namespace}
-	for again := patchAgain; ; again-- {
+	for p := newPatience(); ; {
 		u, err := c.Get(ctx, RouteObject(r.Namespace, r.Name))
 		if err != nil {
 			return fmt.Errorf("lead traffic back: %w", err)
@@ -46,7 +68,7 @@ func Back(ctx context.Context, c *cluster.Client, r release.Route, stay bool, lo
 			}
 			return nil
 		}
-		if !errors.Is(err, cluster.ErrChanged) || again == 0 {
+		if !p.again(ctx, err) {
 			return fmt.Errorf("lead traffic back: %w", err)
 		}
 	}

@@ -3,6 +3,7 @@ package traffic
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -142,6 +143,28 @@ func Ready(ctx context.Context, c *cluster.Client, namespace, id string, objects
 		}
 	}
 	return len(warm) > 0, nil
+}
+
+// Prolong makes all that is kept warm under the id last for so much longer.
+func Prolong(ctx context.Context, c *cluster.Client, namespace, id string, longer time.Duration) error {
+	list, err := c.Kube.BatchV1().Jobs(namespace).List(ctx, metav1.ListOptions{LabelSelector: labels.Set{WarmLabel: id}.String()})
+	if err != nil {
+		return fmt.Errorf("list what is kept warm: %w", err)
+	}
+	for i := range list.Items {
+		j := &list.Items[i]
+		if j.Spec.ActiveDeadlineSeconds == nil {
+			continue
+		}
+		seconds := *j.Spec.ActiveDeadlineSeconds + int64(longer/time.Second)
+		if _, err := c.Patch(ctx, release.Object{APIVersion: "batch/v1", Kind: "Job", Namespace: j.Namespace, Name: j.Name}, []cluster.Operation{
+			{Op: "test", Path: "/metadata/uid", Value: []byte(strconv.Quote(string(j.UID)))},
+			{Op: "replace", Path: "/spec/activeDeadlineSeconds", Value: []byte(strconv.FormatInt(seconds, 10))},
+		}); err != nil {
+			return fmt.Errorf("keep %s warm for longer: %w", j.Name, err)
+		}
+	}
+	return nil
 }
 
 // Divert sends all traffic of the Services among objects to the warm pods, in

@@ -2,10 +2,14 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/fibership/fibership/internal/release"
 	"github.com/fibership/fibership/test/loadgen"
@@ -16,7 +20,7 @@ func TestRollback_toAWarmVersionTurnsTrafficAtOnce(t *testing.T) {
 	p := newPlaceAlone(t)
 	one, two := p.image("1"), p.image("2")
 	p.deploy(one, nil)
-	p.run(0, "promote", map[string]string{"strategy": "rolling"})
+	p.run(0, "promote", map[string]string{"strategy": "rolling", "watch": "0s", "env": "UNREADY=8s"})
 	p.deploy(two, nil)
 	p.run(0, "promote", map[string]string{"strategy": "rolling", "keep-previous": "5m"})
 	if n := p.pods(p.production, "fibership.dev/warm"); n != 2 {
@@ -28,6 +32,7 @@ func TestRollback_toAWarmVersionTurnsTrafficAtOnce(t *testing.T) {
 	}
 	eventually(t, "the warm pods to be ready", func(ctx context.Context) bool { return p.warmReady(ctx) })
 
+	p.warmEndsIn(12 * time.Second) // the restored pods take longer to serve
 	watch := follow(t, url, `"version":"2"`)
 	load := loadgen.Start(url, 50, true)
 	began := time.Now()
@@ -46,6 +51,23 @@ func TestRollback_toAWarmVersionTurnsTrafficAtOnce(t *testing.T) {
 	}
 	eventually(t, "nothing to be kept warm", func(context.Context) bool { return p.pods(p.production, "fibership.dev/warm") == 0 })
 	p.answers(p.production, `"version":"1"`)
+}
+
+// warmEndsIn lets the cluster end what is kept warm so much later.
+func (p *place) warmEndsIn(left time.Duration) {
+	p.t.Helper()
+	jobs := p.Client.Kube.BatchV1().Jobs(p.production)
+	list, err := jobs.List(p.t.Context(), metav1.ListOptions{LabelSelector: "fibership.dev/warm"})
+	if err != nil || len(list.Items) == 0 {
+		p.t.Fatalf("%d Jobs keep pods warm, %v", len(list.Items), err)
+	}
+	for _, j := range list.Items {
+		seconds := int64((time.Since(j.Status.StartTime.Time) + left).Seconds())
+		patch := fmt.Sprintf(`{"spec":{"activeDeadlineSeconds":%d}}`, seconds)
+		if _, err := jobs.Patch(p.t.Context(), j.Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+			p.t.Fatal(err)
+		}
+	}
 }
 
 // follow asks again and again until the returned function is called, which
