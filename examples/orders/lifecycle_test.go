@@ -145,7 +145,7 @@ func TestRun_saysWhenARequestOutlivesTheTimeout(t *testing.T) {
 }
 
 func TestDraining_tellsProbesAndConnections(t *testing.T) {
-	l := runService(t, testService(t, map[string]string{"DRAIN_DELAY": "300ms"}))
+	l := runService(t, testService(t, map[string]string{"DRAIN_DELAY": "1s"}))
 	if got := l.call(t, "GET", "/readyz", ""); got.StatusCode != http.StatusOK {
 		t.Errorf("ready: /readyz says %s", got.Status)
 	}

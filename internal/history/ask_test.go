@@ -10,7 +10,7 @@ import (
 )
 
 func TestLock_tellsItsHolderWhoAsksForIt(t *testing.T) {
-	table(t, func(t *testing.T, p place) {
+	tableOf(t, ample, func(t *testing.T, p place) {
 		holder := p.lock(t, "holder")
 		order := make(chan string, 4)
 		var all sync.WaitGroup
@@ -40,7 +40,7 @@ func TestLock_tellsItsHolderWhoAsksForIt(t *testing.T) {
 		begun := time.Now()
 		want(urgent, 2)
 		ask := <-holder.Asked()
-		if took := time.Since(begun); took > p.times.renew+p.times.poll+500*time.Millisecond {
+		if took := time.Since(begun); took > p.times.renew+p.times.poll+p.slack() {
 			t.Errorf("the holder was told after %s", took)
 		}
 		if ask != (Ask{By: "urgent", Why: "it burns"}) {

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -93,9 +94,11 @@ func TestSpec_sendsAtItsRateAndLeavesOutTheWarmUp(t *testing.T) {
 }
 
 func TestSpec_keepsItsRateWhereTheServiceStalls(t *testing.T) {
-	began := time.Now()
+	var first sync.Once
+	var began time.Time // when the first request came
 	report, err := put(t.Context(), t, Spec{Rate: 100, Duration: time.Second, Timeout: 5 * time.Second},
 		func(_ http.ResponseWriter, r *http.Request) {
+			first.Do(func() { began = time.Now() })
 			select { // the first half second's requests are all answered together
 			case <-time.After(500*time.Millisecond - time.Since(began)):
 			case <-r.Context().Done():
@@ -135,14 +138,21 @@ func TestSpec_tellsWhyThereIsNoAnswer(t *testing.T) {
 }
 
 func TestSpec_returnsAtOnceWhenCancelled(t *testing.T) {
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 300*time.Millisecond, errors.New("enough"))
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	var asked atomic.Int64
+	var cancelled time.Time
 	began := time.Now()
-	report, err := put(ctx, t, Spec{Rate: 100, Duration: time.Minute, Timeout: 30 * time.Second}, func(http.ResponseWriter, *http.Request) {})
-	if err == nil || err.Error() != "enough" || time.Since(began) > 3*time.Second {
-		t.Errorf("got %v after %v", err, time.Since(began))
+	report, err := put(ctx, t, Spec{Rate: 100, Duration: time.Minute, Timeout: 30 * time.Second}, func(http.ResponseWriter, *http.Request) {
+		if asked.Add(1) == 30 { // the first of them are answered by then
+			cancelled = time.Now()
+			cancel(errors.New("enough"))
+		}
+	})
+	if err == nil || err.Error() != "enough" || time.Since(cancelled) > 3*time.Second {
+		t.Errorf("got %v, %v after the cancel", err, time.Since(cancelled))
 	}
-	if report.Requests == 0 || report.Window > time.Second {
+	if report.Requests == 0 || report.Window > time.Since(began) {
 		t.Errorf("%d requests in %v", report.Requests, report.Window)
 	}
 	both := report.Merge(report)

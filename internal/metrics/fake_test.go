@@ -145,10 +145,10 @@ func measure(t *testing.T, s Session) analysis.Measurement {
 	return m
 }
 
-// until polls the session until done, for ten seconds at most.
+// until polls the session until done, for half a minute at most.
 func until(t *testing.T, s Session, what string, done func(analysis.Measurement) bool) analysis.Measurement {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -159,7 +159,7 @@ func until(t *testing.T, s Session, what string, done func(analysis.Measurement)
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("%s: not within ten seconds: %d requests, %d errors", what, m.Requests, m.Errors)
+			t.Fatalf("%s: not within half a minute: %d requests, %d errors", what, m.Requests, m.Errors)
 		case <-tick.C:
 		}
 	}

@@ -20,6 +20,24 @@ import (
 // web runs the test service as a pod and waits until it is ready.
 func web(t *testing.T, c *testcluster.T, image, name string, env ...corev1.EnvVar) {
 	t.Helper()
+	start(t, c, image, name, env...)
+	testcluster.Eventually(t, time.Minute, "pod "+name, func(ctx context.Context) bool {
+		pod, err := c.Client.Kube.CoreV1().Pods(c.Namespace).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return false
+		}
+		for _, condition := range pod.Status.Conditions {
+			if condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// start makes the pod and waits for nothing.
+func start(t *testing.T, c *testcluster.T, image, name string, env ...corev1.EnvVar) {
+	t.Helper()
 	none := int64(2)
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app": "web"}},
@@ -37,18 +55,6 @@ func web(t *testing.T, c *testcluster.T, image, name string, env ...corev1.EnvVa
 	if _, err := c.Client.Kube.CoreV1().Pods(c.Namespace).Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	testcluster.Eventually(t, 30*time.Second, "pod "+name, func(ctx context.Context) bool {
-		pod, err := c.Client.Kube.CoreV1().Pods(c.Namespace).Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
-			return false
-		}
-		for _, condition := range pod.Status.Conditions {
-			if condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue {
-				return true
-			}
-		}
-		return false
-	})
 }
 
 func lister(c *testcluster.T) metrics.Lister {
@@ -123,7 +129,8 @@ func TestReal_probesOfAPodThatEndsAreNoErrors(t *testing.T) {
 	image := testcluster.Push(t, "metrics-web")
 	web(t, c, image, "a")
 	web(t, c, image, "b")
-	session := metrics.Probe(c.Client, 3000, "/", 50, progress.Discard).Start(t.Context(), lister(c))
+	// No more a second than a busy machine answers in time.
+	session := metrics.Probe(c.Client, 3000, "/", 20, progress.Discard).Start(t.Context(), lister(c))
 	defer session.Close()
 	requests := func(n int64) func(context.Context) bool {
 		return func(ctx context.Context) bool {
@@ -154,7 +161,7 @@ func TestReal_probesTellAPodThatCrashes(t *testing.T) {
 	web(t, c, image, "a", corev1.EnvVar{Name: "CRASH_AFTER", Value: "4s"})
 	session := metrics.Probe(c.Client, 3000, "/", 50, progress.Discard).Start(t.Context(), lister(c))
 	defer session.Close()
-	testcluster.Eventually(t, 30*time.Second, "errors and a restart", func(ctx context.Context) bool {
+	testcluster.Eventually(t, 90*time.Second, "errors and a restart", func(ctx context.Context) bool {
 		m, err := session.Read(ctx)
 		return err == nil && m.Errors > 0 && m.Restarts > 0
 	})
@@ -162,6 +169,7 @@ func TestReal_probesTellAPodThatCrashes(t *testing.T) {
 
 func TestReal_smokeRequestsGoThroughTheAPIServer(t *testing.T) {
 	c := testcluster.New(t)
+	image := testcluster.Push(t, "metrics-web")
 	service := &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Name: "web"},
 		Spec:       corev1.ServiceSpec{Selector: map[string]string{"app": "web"}, Ports: []corev1.ServicePort{{Port: 80, TargetPort: intstr.FromInt32(3000)}}},
@@ -177,10 +185,14 @@ func TestReal_smokeRequestsGoThroughTheAPIServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	result := make(chan analysis.Result, 1)
-	go func() { result <- smoke.Run(t.Context(), client, base, progress.Hide(nil)) }() // before there is a pod
-	web(t, c, testcluster.Push(t, "metrics-web"), "a")
-	if got := <-result; got.Verdict != analysis.Pass {
+	// A smoke request waits for ten seconds: it begins when the pod runs, which
+	// may take longer, and before it is ready.
+	start(t, c, image, "a", corev1.EnvVar{Name: "UNREADY", Value: "3s"})
+	testcluster.Eventually(t, time.Minute, "the pod to run", func(ctx context.Context) bool {
+		pod, err := c.Client.Kube.CoreV1().Pods(c.Namespace).Get(ctx, "a", metav1.GetOptions{})
+		return err == nil && pod.Status.Phase == corev1.PodRunning
+	})
+	if got := smoke.Run(t.Context(), client, base, progress.Hide(nil)); got.Verdict != analysis.Pass {
 		t.Errorf("while the service comes up: %+v", got)
 	}
 	for line, want := range map[string]analysis.Verdict{

@@ -41,6 +41,12 @@ type house struct {
 func newHouse(t *testing.T) *house {
 	t.Helper()
 	t.Parallel()
+	return newHouseAlone(t)
+}
+
+// newHouseAlone is a house for a test that runs beside no other.
+func newHouseAlone(t *testing.T) *house {
+	t.Helper()
 	h := &house{T: testcluster.New(t)}
 	h.web, h.trouble = testcluster.Push(t, "rollout-web"), pushTrouble(t, h.Registry)
 	return h
@@ -72,7 +78,10 @@ func (h *house) pods(change ...func(*corev1.PodSpec, *corev1.Container)) corev1.
 }
 
 func probe(path string, port int) *corev1.Probe {
-	return &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromInt(port)}}}
+	return &corev1.Probe{
+		PeriodSeconds: 1, TimeoutSeconds: 5, // a busy machine makes no pod unready
+		ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromInt(port)}},
+	}
 }
 
 // failing runs the program for trouble instead of the service.
@@ -248,10 +257,10 @@ func TestWait_namesTheCause(t *testing.T) {
 		"readiness 404": {NotReady, []string{"readiness probe is answered with 404"}, 0, deploy(set(func(_ *corev1.PodSpec, c *corev1.Container) {
 			c.ReadinessProbe = probe("/status?code=404", 3000)
 		}))},
-		"readiness 503": {NotReady, []string{"answered with 503"}, 15 * time.Second, deploy(set(func(_ *corev1.PodSpec, c *corev1.Container) {
+		"readiness 503": {NotReady, []string{"answered with 503"}, 30 * time.Second, deploy(set(func(_ *corev1.PodSpec, c *corev1.Container) {
 			c.Env = []corev1.EnvVar{{Name: "UNREADY", Value: "true"}}
 		}))},
-		"wrong port": {NotReady, []string{"nothing listens on port 4000"}, 15 * time.Second, deploy(set(func(_ *corev1.PodSpec, c *corev1.Container) {
+		"wrong port": {NotReady, []string{"nothing listens on port 4000"}, 30 * time.Second, deploy(set(func(_ *corev1.PodSpec, c *corev1.Container) {
 			c.ReadinessProbe = probe("/readyz", 4000)
 		}))},
 		"liveness": {LivenessKills, []string{"liveness probe fails"}, 0, deploy(set(func(_ *corev1.PodSpec, c *corev1.Container) {
@@ -329,7 +338,7 @@ func (h *house) quota(t *testing.T, what, much string) {
 		t.Fatal(err)
 	}
 	// The quota controller counts first what is there.
-	testcluster.Eventually(t, 10*time.Second, "the quota", func(ctx testContext) bool {
+	testcluster.Eventually(t, time.Minute, "the quota", func(ctx testContext) bool {
 		q, err := h.Client.Kube.CoreV1().ResourceQuotas(h.Namespace).Get(ctx, "few", metav1.GetOptions{})
 		return err == nil && len(q.Status.Hard) > 0
 	})

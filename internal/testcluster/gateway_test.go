@@ -27,8 +27,8 @@ func version(t *testing.T, c *T, name string) {
 		Spec: corev1.PodSpec{Containers: []corev1.Container{{
 			Name: "web", Image: PushVersion(t, "gateway-web", name),
 			ReadinessProbe: &corev1.Probe{
-				PeriodSeconds: 1,
-				ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/readyz", Port: intstr.FromInt32(3000)}},
+				PeriodSeconds: 1, TimeoutSeconds: 5, // a busy machine makes no pod unready
+				ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/readyz", Port: intstr.FromInt32(3000)}},
 			},
 		}}},
 	}
@@ -100,7 +100,7 @@ func TestSharedGateway_sharesByWeight(t *testing.T) {
 	version(t, c, "green")
 	host := c.Namespace + ".test"
 	route(t, c, to, host, 3, 1)
-	Eventually(t, 30*time.Second, "both versions behind the gateway", func(ctx context.Context) bool {
+	Eventually(t, time.Minute, "both versions behind the gateway", func(ctx context.Context) bool {
 		got := answers(ctx, t, to, host, 4)
 		return got["blue"] > 0 && got["green"] > 0
 	})
@@ -128,7 +128,7 @@ func TestSlowGateway_takesItsTimeThoughTheStatusDoesNot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	Eventually(t, 10*time.Second, "the route's status", func(ctx context.Context) bool {
+	Eventually(t, time.Minute, "the route's status", func(ctx context.Context) bool {
 		u, err := c.Client.Dynamic.Resource(routes).Namespace(c.Namespace).Get(ctx, "web", metav1.GetOptions{})
 		return err == nil && observed(u) == changed.GetGeneration()
 	})

@@ -96,7 +96,7 @@ func TestGateway_walksTheCanaryUnderLoadAndLosesNoRequest(t *testing.T) {
 	g := newGated(t, testcluster.SharedGateway)
 	one, two := g.image("1"), g.image("2")
 	g.deploy(one, nil)
-	g.promote(0, nil)
+	g.promote(0, map[string]string{"watch": "0s"})
 	g.home()
 	g.deploy(two, nil)
 	load := g.load(100)
@@ -119,7 +119,7 @@ func TestGateway_abortsACanaryThatErrsAndLosesNoRequest(t *testing.T) {
 	g := newGated(t, testcluster.SharedGateway)
 	one, two := g.image("1"), g.image("2")
 	g.deploy(one, nil)
-	g.promote(0, nil)
+	g.promote(0, map[string]string{"watch": "0s"})
 	g.deploy(two, nil)
 	load := g.load(100)
 	// It does worse than wanted and yet answers, so that every request that
@@ -139,7 +139,7 @@ func TestGateway_switchesFromBlueToGreenAndBack(t *testing.T) {
 	g := newGated(t, testcluster.SharedGateway)
 	one, two := g.image("1"), g.image("2")
 	g.deploy(one, nil)
-	g.promote(0, nil)
+	g.promote(0, map[string]string{"watch": "0s"})
 	g.deploy(two, nil)
 	load := g.load(100)
 	log := g.promote(1, blueGreen(map[string]string{"env": "LATENCY=300ms", "analysis": "p95 < 200ms", "watch": "30s"}))
@@ -239,7 +239,7 @@ func decodeYAML(t *testing.T, text string) *unstructured.Unstructured {
 func TestGateway_refusesARouteThatIsNotThere(t *testing.T) {
 	g := newGated(t, testcluster.SharedGateway)
 	g.deploy(g.image("1"), nil)
-	g.run(0, "promote", map[string]string{"strategy": "rolling"})
+	g.run(0, "promote", map[string]string{"strategy": "rolling", "watch": "0s"})
 	g.deploy(g.image("2"), nil)
 	for _, c := range []struct {
 		inputs map[string]string

@@ -15,23 +15,24 @@ import (
 
 // halfway brings version 1 to production and begins to promote version 2; it
 // returns when the canary of that promotion has pods.
-func halfway(t *testing.T) (p *place, one, two string, promotion *runner.Process) {
-	t.Helper()
-	p = newPlace(t)
+func (p *place) halfway() (one, two string, promotion *runner.Process) {
+	p.t.Helper()
 	one, two = p.image("1"), p.image("2")
 	p.deploy(one, nil)
-	p.run(0, "promote", map[string]string{"strategy": "rolling"})
+	p.run(0, "promote", map[string]string{"strategy": "rolling", "watch": "0s"})
 	p.deploy(two, nil)
-	promotion, err := p.step("promote", map[string]string{"step-duration": "5m", "steps": "50%"}).Start(t.Context())
+	promotion, err := p.step("promote", map[string]string{"step-duration": "5m", "steps": "50%"}).Start(p.t.Context())
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
-	eventually(t, "a canary", func(context.Context) bool { return p.pods(p.production, "fibership.dev/track=canary") > 0 })
-	return p, one, two, promotion
+	eventually(p.t, "a canary", func(context.Context) bool { return p.pods(p.production, "fibership.dev/track=canary") > 0 })
+	return one, two, promotion
 }
 
+// It holds a time to its bound, so it does not share the machine with others.
 func TestPromote_cancelledReturnsInTime(t *testing.T) {
-	p, one, _, promotion := halfway(t)
+	p := newPlaceAlone(t)
+	one, _, promotion := p.halfway()
 	began := time.Now()
 	if err := promotion.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
@@ -53,7 +54,8 @@ func TestPromote_cancelledReturnsInTime(t *testing.T) {
 }
 
 func TestPromote_killedIsSettledByTheNextRun(t *testing.T) {
-	p, one, _, promotion := halfway(t)
+	p := newPlace(t)
+	one, _, promotion := p.halfway()
 	if err := promotion.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}

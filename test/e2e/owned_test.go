@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
+	authorization "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -182,6 +183,7 @@ func TestRights_toDeleteAreAskedForFirst(t *testing.T) {
 	if _, err := roles.Update(t.Context(), role, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	p.allowed(p.staging, false, authorization.ResourceAttributes{Namespace: p.staging, Verb: "delete", Resource: "services"})
 	restricted, image := p.account(p.staging), p.image("1")
 	extra := "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: extra}\ndata: {a: b}\n"
 	p.file("web.yaml", manifest+extra)
@@ -246,7 +248,7 @@ func TestPromote_refusesToTakeWhatOthersHaveForItsCanary(t *testing.T) {
 	p := newPlace(t)
 	one, two := p.image("1"), p.image("2")
 	p.deploy(one, nil)
-	p.run(0, "promote", map[string]string{"strategy": "rolling"})
+	p.run(0, "promote", map[string]string{"strategy": "rolling", "watch": "0s"})
 	none := int32(0)
 	theirs := &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Name: "web-canary"},

@@ -67,7 +67,7 @@ func TestPromote_isJudgedByPrometheus(t *testing.T) {
 	p := newPlace(t)
 	one, two, three := p.image("1"), p.image("2"), p.image("3")
 	p.deploy(one, nil)
-	p.run(0, "promote", map[string]string{"strategy": "rolling"})
+	p.run(0, "promote", map[string]string{"strategy": "rolling", "watch": "0s"})
 	inputs := map[string]string{
 		"metrics": "prometheus", "prometheus-url": p.prometheus(), "steps": "50%", "step-duration": "8s", "watch": "6s", "on-inconclusive": "hold",
 		"analysis": "restarts < 1\nerror-rate < 5%\np95 < 2s\nquery(\"" + failing + "\") < 0.05",

@@ -51,7 +51,7 @@ func TestPromote_walksTheCanaryUnderLoadAndLosesNoRequest(t *testing.T) {
 	p := newPlace(t)
 	one, two := p.image("1"), p.image("2")
 	p.deploy(one, nil)
-	o := p.run(0, "promote", nil)
+	o := p.run(0, "promote", map[string]string{"watch": "0s"})
 	outputs(t, o, map[string]string{"status": "succeeded", "release": "1", "image": one})
 
 	p.deploy(two, nil)
@@ -75,7 +75,7 @@ func TestPromote_abortsACanaryThatErrs(t *testing.T) {
 	p := newPlace(t)
 	one, two := p.image("1"), p.image("2")
 	p.deploy(one, nil)
-	p.run(0, "promote", map[string]string{"strategy": "rolling"})
+	p.run(0, "promote", map[string]string{"strategy": "rolling", "watch": "0s"})
 	p.deploy(two, nil)
 	load := loadgen.Start(p.url(p.production), 50, true)
 	o := p.run(1, "promote", map[string]string{
@@ -96,7 +96,7 @@ func TestPromote_abortsACanaryThatErrs(t *testing.T) {
 func TestPromote_condemnsAVersionThatCannotRun(t *testing.T) {
 	p := newPlace(t)
 	p.deploy(p.image("1"), nil)
-	p.run(0, "promote", map[string]string{"strategy": "rolling"})
+	p.run(0, "promote", map[string]string{"strategy": "rolling", "watch": "0s"})
 	p.deploy(p.image("2"), nil)
 	o := p.run(1, "promote", map[string]string{"env": "CRASH_AFTER=0s"})
 	outputs(t, o, map[string]string{"status": "rolled-back", "verdict": "fail"})
@@ -107,7 +107,7 @@ func TestPromote_condemnsAVersionThatCannotRun(t *testing.T) {
 func TestPromote_withoutDataIsInconclusiveAndAborts(t *testing.T) {
 	p := newPlace(t)
 	p.deploy(p.image("1"), nil)
-	p.run(0, "promote", map[string]string{"strategy": "rolling"})
+	p.run(0, "promote", map[string]string{"strategy": "rolling", "watch": "0s"})
 	p.deploy(p.image("2"), nil)
 	o := p.run(1, "promote", map[string]string{"analysis": "error-rate < 5%", "metrics": "pods"})
 	outputs(t, o, map[string]string{"status": "rolled-back", "verdict": "inconclusive"})
@@ -145,12 +145,12 @@ func TestPromote_keepsWhatEveryStepCameTo(t *testing.T) {
 	p.deploy(p.image("1"), nil)
 	o := p.run(2, "promote", map[string]string{"strategy": "rolling", "analysis": compared})
 	contains(t, strings.Join(o.Errors(), "\n"), "analysis", "nothing stands beside")
-	o = p.run(0, "promote", map[string]string{"analysis": compared})
+	o = p.run(0, "promote", map[string]string{"analysis": compared, "watch": "1s"})
 	outputs(t, o, map[string]string{"status": "succeeded", "verdict": "none"})
 	contains(t, o.Outputs["checks"], compared, "first release: nothing to compare with", `"exempt":true`)
 	p.deploy(p.image("2"), nil)
 	// Nothing stands beside during the watch: what the canary came to is the verdict.
-	o = p.run(0, "promote", map[string]string{"steps": "50%", "analysis": compared, "metrics": "probe", "on-inconclusive": "hold"})
+	o = p.run(0, "promote", map[string]string{"steps": "50%", "analysis": compared, "metrics": "probe", "on-inconclusive": "hold", "watch": "1s"})
 	outputs(t, o, map[string]string{"status": "succeeded", "verdict": "pass"})
 	contains(t, o.Summary, "| ✅ | canary at 50% | `"+compared+"` |")
 	kept := p.history("production", p.production)[0].Checks
@@ -159,7 +159,7 @@ func TestPromote_keepsWhatEveryStepCameTo(t *testing.T) {
 	}
 
 	p.deploy(p.image("3"), nil)
-	o = p.run(0, "promote", map[string]string{"steps": "25%,50%", "analysis": "restarts < 1\n" + compared, "metrics": "probe", "on-inconclusive": "hold"})
+	o = p.run(0, "promote", map[string]string{"steps": "25%,50%", "analysis": "restarts < 1\n" + compared, "metrics": "probe", "on-inconclusive": "hold", "watch": "1s"})
 	outputs(t, o, map[string]string{"status": "succeeded", "verdict": "pass"})
 	var steps []string
 	for _, result := range decode[[]analysis.Result](t, o.Outputs["checks"]) {

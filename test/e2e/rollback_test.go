@@ -16,7 +16,7 @@ func TestRollback_restoresTheWholeReleaseUnderLoad(t *testing.T) {
 	one, two := p.image("1"), p.image("2")
 	p.deploy(one, nil)
 	rolling := map[string]string{"strategy": "rolling", "manifests": "web.yaml"}
-	p.run(0, "promote", rolling)
+	p.run(0, "promote", with(rolling, "watch", "0s"))
 	p.file("web.yaml", strings.ReplaceAll(manifest, `"hello"`, `"good evening"`)+"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: extra}\n")
 	p.deploy(two, nil)
 	p.run(0, "promote", rolling)

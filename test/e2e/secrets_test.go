@@ -65,7 +65,7 @@ const planted = "pl4nted/Value+77"
 
 func TestDeploy_hidesWhatAProbePrints(t *testing.T) {
 	p := newPlace(t)
-	p.timeout = "15s"
+	p.timeout = "40s"
 	p.give(p.staging, "GREET", planted)
 	p.file("web.yaml", secretive(`{configMapRef: {name: settings}}`, "",
 		"httpGet: {path: /readyz, port: 3000}", `exec: {command: [/web, fetch, "http://127.0.0.1:3000/"]}`,

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	ggcr "github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -173,7 +174,7 @@ var faults = map[string]seeded{
 				t.Fatal(err)
 			}
 			// What goes with the namespace is gone before we look.
-			eventually(t, "the namespace to be empty but for what is held", func(ctx context.Context) bool {
+			testcluster.Eventually(t, 3*time.Minute, "the namespace to be empty but for what is held", func(ctx context.Context) bool {
 				return len(p.written(ctx, t)) == 1
 			})
 			t.Cleanup(func() {

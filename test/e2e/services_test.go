@@ -31,7 +31,7 @@ func newPair(t *testing.T) *pair {
 		p.write(service, "")
 		p.pass(service, 0)
 	}
-	p.run(0, "promote", p.together("strategy", "rolling"))
+	p.run(0, "promote", p.together("strategy", "rolling", "watch", "0s"))
 	for _, service := range pairs {
 		p.pass(service, 1)
 	}
@@ -58,6 +58,8 @@ func (p *pair) together(more ...string) map[string]string {
 	return inputs
 }
 
+// member is one of the two. A busy machine makes no pod of it unready, and loses
+// no request while the network learns of a pod's end.
 const member = `apiVersion: apps/v1
 kind: Deployment
 metadata: {name: %[1]s}
@@ -73,8 +75,8 @@ spec:
           image: IMAGE
           env: [%[2]s]
           ports: [{containerPort: 3000}]
-          readinessProbe: {httpGet: {path: /readyz, port: 3000}, periodSeconds: 1}
-          lifecycle: {preStop: {sleep: {seconds: 3}}}
+          readinessProbe: {httpGet: {path: /readyz, port: 3000}, periodSeconds: 1, timeoutSeconds: 5}
+          lifecycle: {preStop: {sleep: {seconds: 5}}}
 ---
 apiVersion: v1
 kind: Service

@@ -26,7 +26,7 @@ func underway(t *testing.T, word string, inputs map[string]string) (p *place, wa
 	p = newPlace(t)
 	p.file("web.yaml", guarded)
 	p.deploy(p.image("1"), map[string]string{"manifests": "web.yaml"})
-	p.run(0, "promote", map[string]string{"manifests": "web.yaml", "strategy": "rolling"})
+	p.run(0, "promote", map[string]string{"manifests": "web.yaml", "strategy": "rolling", "watch": "0s"})
 	p.deploy(p.image("2"), map[string]string{"manifests": "web.yaml"})
 	all := map[string]string{"manifests": "web.yaml", "steps": "50%", "watch": "5s", "step-duration": "25s", "analysis": "error-rate < 5%", "metrics": "probe", "port": "3000"}
 	for name, value := range inputs {
@@ -118,11 +118,10 @@ func TestPromote_capacityNeverDipsWhileAnAutoscalerActs(t *testing.T) {
 			if strategy == "canary" {
 				text = strings.Replace(guarded, "  replicas: 2\n", "  replicas: 3\n", 1)
 			}
-			// A busy machine makes no pod unready.
-			p.file("web.yaml", strings.Replace(text, "periodSeconds: 1}", "periodSeconds: 1, timeoutSeconds: 5}", 1))
+			p.file("web.yaml", text)
 			inputs := map[string]string{"manifests": "web.yaml"}
 			p.deploy(p.image("1"), inputs)
-			p.run(0, "promote", with(inputs, "strategy", "rolling"))
+			p.run(0, "promote", with(with(inputs, "strategy", "rolling"), "watch", "0s"))
 			if strategy == "canary" {
 				hpa := decodeYAML(t, strings.TrimPrefix(fmt.Sprintf(scaler, 3), "---\n"))
 				hpa.SetNamespace(p.production)
@@ -152,7 +151,7 @@ func TestPromote_capacityNeverDipsWhileAnAutoscalerActs(t *testing.T) {
 			if _, err := p.Client.Kube.AutoscalingV2().HorizontalPodAutoscalers(p.production).Update(t.Context(), hpa, metav1.UpdateOptions{}); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, "the autoscaler to have scaled", func(ctx context.Context) bool {
+			testcluster.Eventually(t, 2*time.Minute, "the autoscaler to have scaled", func(ctx context.Context) bool {
 				d, err := p.Client.Kube.AppsV1().Deployments(p.production).Get(ctx, "web", metav1.GetOptions{})
 				return err == nil && d.Spec.Replicas != nil && *d.Spec.Replicas == 5 && d.Status.ReadyReplicas == 5
 			})
@@ -236,7 +235,7 @@ func TestPromote_outlivesAnAPIServerThatIsAwayForTwentySeconds(t *testing.T) {
 func (p *place) away(word string) {
 	p.t.Helper()
 	p.deploy(p.image("1"), nil)
-	p.run(0, "promote", map[string]string{"strategy": "rolling"})
+	p.run(0, "promote", map[string]string{"strategy": "rolling", "watch": "0s"})
 	p.deploy(p.image("2"), nil)
 	gate := p.gated()
 	load := loadgen.Start(p.url(p.production), 50, true)
@@ -312,7 +311,7 @@ func TestPromote_abortsWhenMetricsVanishInTheMiddle(t *testing.T) {
 	p.twice()
 	gate := p.gated()
 	load := loadgen.Start(p.url(p.production), 50, true)
-	wait := p.until("canary at 50%: 50.0% reached", map[string]string{"steps": "50%", "step-duration": "20s", "analysis": "error-rate < 5%", "metrics": "pods"})
+	wait := p.until("canary at 50%: 50.0% reached", map[string]string{"steps": "50%", "step-duration": "40s", "analysis": "error-rate < 5%", "metrics": "pods"})
 	told := gate.passed("/proxy/metrics")
 	eventually(t, "metrics of the step", func(context.Context) bool { return gate.passed("/proxy/metrics") >= told+4 })
 	gate.refuse("/proxy/metrics")

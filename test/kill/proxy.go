@@ -130,7 +130,7 @@ func (p *Proxy) Leave() error { return p.server.Close() }
 
 // Return listens again, where it did before.
 func (p *Proxy) Return() error {
-	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", cmp.Or(p.address, "127.0.0.1:0"))
+	listener, err := listen(cmp.Or(p.address, "127.0.0.1:0"))
 	if err != nil {
 		return err
 	}
@@ -138,6 +138,17 @@ func (p *Proxy) Return() error {
 	p.address, p.server = listener.Addr().String(), server
 	go func() { _ = server.Serve(listener) }()
 	return nil
+}
+
+// listen tries for five seconds: for a moment somebody else's connection may
+// have the port.
+func listen(address string) (net.Listener, error) {
+	for begun := time.Now(); ; <-time.After(50 * time.Millisecond) {
+		listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", address)
+		if err == nil || time.Since(begun) > 5*time.Second {
+			return listener, err
+		}
+	}
 }
 
 // here is the context key of whether a request is the point.
