@@ -45,9 +45,12 @@ func TestLogin_isAskedBetweenTheInputsAndDockersConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	right := func(context.Context, name.Repository) (*Pass, error) {
-		return &Pass{"the role ci", "AWS", "right"}, nil
+	gets := func(pass *Pass, err error) Login {
+		return func(context.Context, name.Repository) (*Pass, error) { return pass, err }
 	}
+	right := gets(&Pass{"the role ci", "AWS", "right"}, nil)
+	wrong := gets(&Pass{"the role ci", "AWS", "wrong"}, nil)
+	fails := gets(nil, errors.New("nobody there"))
 	for what, c := range map[string]struct {
 		given Credentials
 		login Login
@@ -56,17 +59,9 @@ func TestLogin_isAskedBetweenTheInputsAndDockersConfiguration(t *testing.T) {
 	}{
 		"it has them":          {Credentials{}, right, []string{"from the role ci"}, true},
 		"the inputs have them": {Credentials{Registry: host, Username: "bot", Password: "right"}, right, []string{"from registry-username"}, true},
-		"it is wrong": {
-			Credentials{Registry: host}, func(context.Context, name.Repository) (*Pass, error) {
-				return &Pass{"the role ci", "AWS", "wrong"}, nil
-			},
-			[]string{`refuses user "AWS" (from the role ci)`, "allow the role ci"}, false,
-		},
-		"it fails": {
-			Credentials{}, func(context.Context, name.Repository) (*Pass, error) { return nil, errors.New("nobody there") },
-			[]string{"for " + host + ": nobody there", "DOCKER_CONFIG has none"}, false,
-		},
-		"it has none": {Credentials{}, func(context.Context, name.Repository) (*Pass, error) { return nil, nil }, []string{"DOCKER_CONFIG has none"}, false}, //nolint:nilnil // that is what none is
+		"it is wrong":          {Credentials{Registry: host}, wrong, []string{`refuses user "AWS" (from the role ci)`, "allow the role ci"}, false},
+		"it fails":             {Credentials{}, fails, []string{"for " + host + ": nobody there", "DOCKER_CONFIG has none"}, false},
+		"it has none":          {Credentials{}, gets(nil, nil), []string{"DOCKER_CONFIG has none"}, false},
 	} {
 		log := &lines{Log: progress.Discard}
 		got, err := Resolve(t.Context(), tag, Options{Credentials: c.given, Login: c.login, Log: log})
