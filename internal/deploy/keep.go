@@ -57,12 +57,12 @@ func (s *Session) warm(found release.Record) *release.Warm {
 func (a *Attempt) divert(ctx context.Context, w *release.Warm) error {
 	var services []int
 	objects := a.wanted()
-	ready, err := traffic.Ready(ctx, a.Cluster, a.Namespace, w.ID, objects)
-	if err == nil && ready {
+	err := traffic.Ready(ctx, a.Cluster, a.Namespace, w.ID, objects)
+	if err == nil {
 		err = traffic.Prolong(ctx, a.Cluster, a.Namespace, w.ID, relay(a.Timeout))
 	}
-	if err != nil || !ready {
-		a.Log.Linef("release %d is not warm any more: it is restored the usual way", w.Revision)
+	if err != nil {
+		a.Log.Linef("release %d is restored the usual way: %v", w.Revision, err)
 		return ctx.Err()
 	}
 	if err := a.Step(ctx, StepDivert); err != nil {

@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -81,7 +82,7 @@ func (w *Warm) size(ctx context.Context, u *unstructured.Unstructured, d *appsv1
 
 func warmJob(d *appsv1.Deployment, own map[string]string, id string, size int32, keep time.Duration) *batchv1.Job {
 	template := *d.Spec.Template.DeepCopy()
-	template.Labels = map[string]string{WarmLabel: id, warmOf: d.Name}
+	template.Labels = warmLabels(d.Name, id)
 	template.Spec.RestartPolicy = corev1.RestartPolicyOnFailure // all that a Job allows of a pod that goes on
 	template.Spec.TopologySpreadConstraints = nil               // they count pods by labels that these do not have
 	seconds, none, retries := int64(max(1, keep/time.Second)), int32(0), int32(1000)
@@ -98,6 +99,11 @@ func warmJob(d *appsv1.Deployment, own map[string]string, id string, size int32,
 
 // warmOf names the Deployment that a warm pod stands for.
 const warmOf = "fibership.dev/warm-of"
+
+// warmLabels are all labels of the pods that stand for a Deployment.
+func warmLabels(deployment, id string) map[string]string {
+	return map[string]string{WarmLabel: id, warmOf: deployment}
+}
 
 // Objects is what will be kept: to be recorded before it is made.
 func (w *Warm) Objects() []release.Object {
@@ -125,12 +131,13 @@ func (w *Warm) Start(ctx context.Context) error {
 	return nil
 }
 
-// Ready says whether all that was kept warm under the id is ready, every
-// fronted Deployment of the objects among it: only then can traffic go there.
-func Ready(ctx context.Context, c *cluster.Client, namespace, id string, objects []*unstructured.Unstructured) (bool, error) {
+// Ready is an error that says why unless all that was kept warm under the id is
+// ready, every fronted Deployment of the objects among it, and requests may
+// come to its pods: only then can traffic go there.
+func Ready(ctx context.Context, c *cluster.Client, namespace, id string, objects []*unstructured.Unstructured) error {
 	list, err := c.Kube.BatchV1().Jobs(namespace).List(ctx, metav1.ListOptions{LabelSelector: labels.Set{WarmLabel: id}.String()})
 	if err != nil {
-		return false, fmt.Errorf("list what is kept warm: %w", err)
+		return fmt.Errorf("list what is kept warm: %w", err)
 	}
 	warm := make(map[string]bool)
 	for i := range list.Items {
@@ -139,10 +146,13 @@ func Ready(ctx context.Context, c *cluster.Client, namespace, id string, objects
 	}
 	for _, u := range fronted(objects) {
 		if !warm[u.GetName()] {
-			return false, nil
+			return fmt.Errorf("%s is not warm any more", u.GetName())
 		}
 	}
-	return len(warm) > 0, nil
+	if len(warm) == 0 {
+		return errors.New("nothing of it is warm any more")
+	}
+	return admitted(ctx, c, namespace, id, objects)
 }
 
 // Prolong makes all that is kept warm under the id last for so much longer.

@@ -84,6 +84,7 @@ func TestPromote_abortsACanaryThatErrs(t *testing.T) {
 	load.Stop()
 	outputs(t, o, map[string]string{"status": "rolled-back", "verdict": "fail", "weight": "50", "release": "2"})
 	contains(t, o.Log, "error-rate", "release 1 serves")
+	contains(t, o.Summary, "error-rate < 5%", "xychart-beta", "canary at 50%", "fail")
 	if images := p.images(p.production); len(images) != 1 || images[0] != one {
 		t.Errorf("pods run %v, want %s alone", images, one)
 	}
@@ -170,5 +171,32 @@ func TestPromote_keepsWhatEveryStepCameTo(t *testing.T) {
 	}
 	if !slices.Equal(steps, want) {
 		t.Errorf("checks = %q, want %q", steps, want)
+	}
+}
+
+const worker = `---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: worker}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: worker}}
+  template:
+    metadata: {labels: {app: worker}}
+    spec:
+      containers: [{name: worker, image: IMAGE, env: [{name: PORT, value: "4000"}]}]
+`
+
+// What takes no request cannot fail one.
+func TestPromote_measuresNoRequestsOfAWorker(t *testing.T) {
+	p := newPlace(t)
+	p.file("all.yaml", manifest+worker)
+	p.deploy(p.image("1"), nil)
+	o := p.run(0, "promote", map[string]string{
+		"strategy": "rolling", "manifests": "all.yaml", "port": "3000", "metrics": "probe", "analysis": "error-rate < 1%\nrestarts < 1", "watch": "8s",
+	})
+	outputs(t, o, map[string]string{"status": "succeeded", "verdict": "pass"})
+	if n := p.pods(p.production, "app=worker"); n != 2 {
+		t.Errorf("%d workers, want 2", n)
 	}
 }

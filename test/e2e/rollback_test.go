@@ -4,9 +4,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/fibership/fibership/internal/release"
+	"github.com/fibership/fibership/internal/testcluster"
 	"github.com/fibership/fibership/test/loadgen"
 )
 
@@ -97,4 +100,46 @@ func TestRollback_withoutAReleaseIsRefused(t *testing.T) {
 	o := p.run(1, "rollback", nil)
 	outputs(t, o, map[string]string{"status": "refused"})
 	contains(t, o.Log, "no release has succeeded yet")
+}
+
+// Nothing is touched for a release that could not be restored whole.
+func TestRollback_isRefusedWhereSomethingOfTheReleaseIsGone(t *testing.T) {
+	p := newPlace(t)
+	one, two := testcluster.PushVersion(t, "e2e/"+p.staging, "1"), p.image("2") // in a repository of its own: it is to be deleted
+	for _, image := range []string{one, two} {
+		p.deploy(image, nil)
+		p.run(0, "promote", map[string]string{"strategy": "rolling", "watch": "0s"})
+	}
+	refused := func(says string) {
+		t.Helper()
+		o := p.run(1, "rollback", nil)
+		outputs(t, o, map[string]string{"status": "refused"})
+		contains(t, o.Log, says)
+		p.settled(two)
+		if h := p.history("production", p.production); len(h) != 2 {
+			t.Errorf("%d releases, want the two", len(h))
+		}
+	}
+
+	ref, err := name.NewDigest(one, name.Insecure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Delete(ref, remote.WithContext(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	refused("image " + one + " is not in its registry")
+
+	if again := testcluster.PushVersion(t, "e2e/"+p.staging, "1"); again != one {
+		t.Fatalf("pushed %s, want %s", again, one)
+	}
+	secrets := p.Client.Kube.CoreV1().Secrets(p.production)
+	parts := metav1.ListOptions{LabelSelector: "fibership.dev/revision=1,fibership.dev/part=objects"}
+	if list, err := secrets.List(t.Context(), parts); err != nil || len(list.Items) == 0 {
+		t.Fatalf("%d Secrets hold the objects, %v", len(list.Items), err)
+	}
+	if err := secrets.DeleteCollection(t.Context(), metav1.DeleteOptions{}, parts); err != nil {
+		t.Fatal(err)
+	}
+	refused("read release 1")
 }
