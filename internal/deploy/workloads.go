@@ -8,13 +8,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/fibership/fibership/internal/cluster"
 	"github.com/fibership/fibership/internal/release"
 	"github.com/fibership/fibership/internal/rollout"
+	"github.com/fibership/fibership/internal/traffic"
 )
 
 const (
@@ -115,18 +115,7 @@ func Pods(ctx context.Context, c *cluster.Client, r release.Record) ([]corev1.Po
 func (a *Attempt) TakesRequests() func(*corev1.Pod) bool { return takesRequests(a.wanted()) }
 
 func takesRequests(objects []*unstructured.Unstructured) func(*corev1.Pod) bool {
-	selected := func(namespace string, pod map[string]string) bool {
-		for _, u := range objects {
-			if u.GetAPIVersion() != "v1" || u.GetKind() != "Service" || u.GetNamespace() != namespace {
-				continue
-			}
-			selector, _, _ := unstructured.NestedStringMap(u.Object, "spec", "selector")
-			if len(selector) > 0 && labels.SelectorFromSet(selector).Matches(labels.Set(pod)) {
-				return true
-			}
-		}
-		return false
-	}
+	selected := traffic.Selected(objects)
 	for _, u := range objects {
 		if pod, _, _ := unstructured.NestedStringMap(u.Object, "spec", "template", "metadata", "labels"); selected(u.GetNamespace(), pod) {
 			return func(pod *corev1.Pod) bool { return selected(pod.Namespace, pod.Labels) }

@@ -94,6 +94,13 @@ func selectors(objects []*unstructured.Unstructured) map[string][]labels.Selecto
 	return found
 }
 
+// Selected tells the pods that a Service among objects selects, by namespace and
+// labels.
+func Selected(objects []*unstructured.Unstructured) func(namespace string, pod map[string]string) bool {
+	services := selectors(objects)
+	return func(namespace string, pod map[string]string) bool { return served(services, namespace, pod) }
+}
+
 // selectorOf is what a Service selects; nil for anything else.
 func selectorOf(u *unstructured.Unstructured) map[string]string {
 	if !isService(u) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +22,7 @@ type scenario struct {
 	gateway gateway           // zero: users come by the Service
 	fault   string            // the new version's environment; it must be aborted then. Empty: it must be promoted.
 	back    bool              // a promotion that passed is rolled back, and only that is measured
-	drain   int               // seconds; 0: the usual
+	drain   int               // seconds that an ending pod serves on; 0: usual
 	rounds  int               // 0: as asked for
 }
 
@@ -109,7 +110,7 @@ func (s scenario) play(ctx context.Context, ground *stage.Stage, rounds int, l *
 
 // begin brings the first version to production and gives the URL of users.
 func (s scenario) begin(ctx context.Context, p *place) (string, error) {
-	if err := p.Production.Write(stage.Web{Drain: s.drain}.Manifests() + s.route(p)); err != nil {
+	if err := p.Production.Write(stage.Web{Drain: s.drains()}.Manifests() + s.route(p)); err != nil {
 		return "", err
 	}
 	if err := p.Pass(ctx, 0); err != nil {
@@ -124,6 +125,11 @@ func (s scenario) begin(ctx context.Context, p *place) (string, error) {
 	url := s.gateway.url + "/"
 	return url, answers(ctx, url, p.host())
 }
+
+// usual is what generated manifests have, and the README asks of all others.
+const usual = 5
+
+func (s scenario) drains() int { return cmp.Or(s.drain, usual) }
 
 func (s scenario) route(p *place) string {
 	if s.gateway.parent == "" {
@@ -171,7 +177,7 @@ func (s scenario) round(ctx context.Context, p *place, url string, l *lost) erro
 	if err := p.Pass(ctx, to); err != nil {
 		return err
 	}
-	if err := p.Production.Write(stage.Web{Env: s.fault, Drain: s.drain}.Manifests() + s.route(p)); err != nil {
+	if err := p.Production.Write(stage.Web{Env: s.fault, Drain: s.drains()}.Manifests() + s.route(p)); err != nil {
 		return err
 	}
 	exit := 0
