@@ -84,7 +84,7 @@ func TestPromote_abortsACanaryThatErrs(t *testing.T) {
 	load.Stop()
 	outputs(t, o, map[string]string{"status": "rolled-back", "verdict": "fail", "weight": "50", "release": "2"})
 	contains(t, o.Log, "error-rate", "release 1 serves")
-	contains(t, o.Summary, "error-rate < 5%", "xychart-beta", "canary at 50%", "fail")
+	contains(t, o.Summary, `check "error-rate < 5%": fail`, "release 1 serves", "| ❌ | canary at 50% | `error-rate < 5%` |", "FAIL_RATE")
 	if images := p.images(p.production); len(images) != 1 || images[0] != one {
 		t.Errorf("pods run %v, want %s alone", images, one)
 	}
@@ -193,7 +193,7 @@ func TestPromote_measuresNoRequestsOfAWorker(t *testing.T) {
 	p.file("all.yaml", manifest+worker)
 	p.deploy(p.image("1"), nil)
 	o := p.run(0, "promote", map[string]string{
-		"strategy": "rolling", "manifests": "all.yaml", "port": "3000", "metrics": "probe", "analysis": "error-rate < 1%\nrestarts < 1", "watch": "8s",
+		"strategy": "rolling", "manifests": "all.yaml", "port": "3000", "metrics": "probe", "analysis": "error-rate < 1%\nrestarts < 1", "watch": "16s",
 	})
 	outputs(t, o, map[string]string{"status": "succeeded", "verdict": "pass"})
 	if n := p.pods(p.production, "app=worker"); n != 2 {
