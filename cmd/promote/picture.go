@@ -14,10 +14,14 @@ import (
 const points = 40
 
 // picture draws a promotion: the new version's share of traffic, and the error
-// rates of both versions, over time. Empty where there was nothing to look at.
+// rates of both versions, over time. A single look has no shape, and is told in
+// numbers; it is empty where there was nothing to look at.
 func picture(samples []promote.Sample) string {
-	if len(samples) < 2 {
+	switch len(samples) {
+	case 0:
 		return ""
+	case 1:
+		return byStep(samples)
 	}
 	columns := resampled(samples, points)
 	weight, fresh, live := make([]string, len(columns)), make([]string, len(columns)), make([]string, len(columns))

@@ -51,6 +51,10 @@ func TestPicture_leavesOutWhatWasNotThere(t *testing.T) {
 	if got := picture(nil); got != "" {
 		t.Errorf("without a look: %q", got)
 	}
+	once := picture([]promote.Sample{{Step: "canary at 50%", Weight: 50, Fresh: promote.Reading{Requests: 15, Errors: 7}, Live: promote.Reading{Requests: 20}}})
+	if strings.Contains(once, "xychart") || !strings.Contains(once, "15 requests, 46.67 % failed | 20 requests, 0.00 % failed") {
+		t.Errorf("a single look is told as\n%s", once)
+	}
 	alone := picture([]promote.Sample{
 		{Step: "watch", Weight: 100, Fresh: promote.Reading{Requests: 10}},
 		{At: time.Second, Step: "watch", Weight: 100, Fresh: promote.Reading{Requests: 10}},

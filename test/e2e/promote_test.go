@@ -84,7 +84,7 @@ func TestPromote_abortsACanaryThatErrs(t *testing.T) {
 	load.Stop()
 	outputs(t, o, map[string]string{"status": "rolled-back", "verdict": "fail", "weight": "50", "release": "2"})
 	contains(t, o.Log, "error-rate", "release 1 serves")
-	contains(t, o.Summary, `check "error-rate < 5%": fail`, "release 1 serves", "| ❌ | canary at 50% | `error-rate < 5%` |", "FAIL_RATE")
+	contains(t, o.Summary, `check "error-rate < 5%": fail`, "release 1 serves", "| ❌ | canary at 50% | `error-rate < 5%` |", "| new version | live version |", "FAIL_RATE")
 	if images := p.images(p.production); len(images) != 1 || images[0] != one {
 		t.Errorf("pods run %v, want %s alone", images, one)
 	}
