@@ -86,12 +86,13 @@ func (s *Session) tookBack(before release.History) bool {
 	return false
 }
 
-// wentBack says whether somebody else's rollback, made since the history was as
-// before, has restored what was the previous release then.
+// wentBack says whether somebody else's rollback, not ended when the history was
+// as before, has restored what was the previous release then.
 func (s *Session) wentBack(before release.History) bool {
 	wanted, err := before.Find(Previous)
 	live, ok := s.History.Live()
-	if _, known := before.Revision(live.Revision); err != nil || !ok || known || live.Restored != wanted.Revision {
+	was, _ := before.Revision(live.Revision)
+	if err != nil || !ok || was.Status == release.Succeeded || live.Restored != wanted.Revision {
 		return false
 	}
 	s.Log.Linef("release %d was restored meanwhile, as release %d", live.Restored, live.Revision)

@@ -25,6 +25,7 @@ func TestWentBack_isOnlyWhatWasMadeMeanwhile(t *testing.T) {
 	}{
 		"nothing happened":                   {before, before, false},
 		"somebody restored the previous one": {before, append(release.History{good(7, 5)}, before...), true},
+		"somebody was about to":              {append(release.History{{Revision: 7, Status: release.Underway, Restored: 5}}, before...), append(release.History{good(7, 5)}, before...), true},
 		"somebody restored an older one":     {before, append(release.History{good(7, 4)}, before...), false},
 		"somebody deployed":                  {before, append(release.History{good(7, 0)}, before...), false},
 		"it was restored before we came":     {append(release.History{good(7, 5)}, before...), append(release.History{good(7, 5)}, before...), false},
