@@ -3,6 +3,7 @@ package action
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"strconv"
@@ -41,11 +42,7 @@ func quoted(words []string) string {
 // later in a line belongs to the item: it may be a URL's fragment.
 func parseList(raw string) ([]string, error) {
 	var items []string
-	for line := range strings.Lines(raw) {
-		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
+	for line := range written(raw) {
 		item, err := parseText(line)
 		if err != nil {
 			return nil, err
@@ -55,12 +52,21 @@ func parseList(raw string) ([]string, error) {
 	return items, nil
 }
 
+// written is the lines of a list that are no comments and not blank.
+func written(raw string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for line := range strings.Lines(raw) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") && !yield(line) {
+				return
+			}
+		}
+	}
+}
+
 // blank says whether a list has no item, but comments at the most.
 func blank(raw string) bool {
-	for line := range strings.Lines(raw) {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-			return false
-		}
+	for range written(raw) {
+		return false
 	}
 	return true
 }

@@ -41,7 +41,7 @@ func Passed(ctx context.Context, from deploy.Target, image string, images Images
 		return release.Record{}, err
 	}
 	if live, ok := h.Live(); len(h.Underway()) > 0 || !ok || live.Revision != r.Revision {
-		from.Log.Linef("release %d of %s passed in %s and is not what is live there now: no pods are left to compare it with", r.Revision, from.Service, from.Environment)
+		from.Log.Linef("release %d of %s passed in %s, and another one is live there or on its way: no pods are left to compare it with", r.Revision, from.Service, from.Environment)
 		return r, nil
 	}
 	return r, runs(ctx, from, r, images)
